@@ -1,0 +1,346 @@
+"""The configuration file's models: what may be written, its types, bounds and defaults.
+
+Every model is strict and frozen and refuses unknown keys: a misspelt key that starts green sends prompts to the
+wrong place. Relations between fields that one field cannot know are checked at the root, in `Config`.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+BUNDLED_MODEL = "bundled"
+"""The `model:` value that means the small model shipped inside the package."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,255}")
+_LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>\d{1,5})")
+_HIGHEST_PORT = 65535
+
+
+def _contradiction(message: str, *, why: str, hint: str, below: tuple[str | int, ...] = ()) -> Exception:
+    """What a validator raises about two values; `below` is the place of the one to point at."""
+    context = {"message": message, "why": why, "hint": hint, "below": below}
+    return PydanticCustomError("contradiction", "{message}", context)
+
+
+def is_loopback(listen: str) -> bool:
+    """Whether an address that passed as `Listen` can be reached from this machine alone."""
+    if listen.startswith("unix:"):
+        return True
+    host = listen.rpartition(":")[0].strip("[]")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError(
+            "a name has 1 to 64 letters, digits, '.', '_' or '-' and begins with a letter or digit"
+        )
+    return value
+
+
+def _model_name(value: str) -> str:
+    if not _MODEL_NAME.fullmatch(value):
+        raise ValueError("a model name has 1 to 256 letters, digits or any of . _ : / @ + -")
+    return value
+
+
+def _listen(value: str) -> str:
+    if value.startswith("unix:/"):
+        return value
+    match = _LISTEN.fullmatch(value)
+    if match is None or int(match["port"]) > _HIGHEST_PORT:
+        raise ValueError("expected HOST:PORT (port 0 to 65535) or unix:/absolute/path")
+    return value
+
+
+def _upstream_url(value: str) -> str:
+    if value.startswith("unix:/"):
+        return value
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(
+            "expected http://HOST[:PORT] or unix:/absolute/path: the port is not a number"
+        ) from None
+    if parts.scheme != "http" or not parts.hostname:
+        raise ValueError("expected http://HOST[:PORT] or unix:/absolute/path")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("an upstream URL holds no credentials, query or fragment: use api_key")
+    if parts.path not in {"", "/", "/v1", "/v1/"}:
+        raise ValueError("an upstream URL has no path: the gateway adds /v1/... itself")
+    return value
+
+
+def _redis_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("expected redis://HOST[:PORT][/DB]: the port is not a number") from None
+    if parts.scheme not in {"redis", "rediss", "unix"} or not (parts.hostname or parts.scheme == "unix"):
+        raise ValueError("expected redis://HOST[:PORT][/DB], rediss://HOST[:PORT][/DB] or unix:///path")
+    if parts.password:
+        raise ValueError("a Redis URL holds no password: use password or password_file")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+ModelName = Annotated[str, AfterValidator(_model_name)]
+Listen = Annotated[str, AfterValidator(_listen)]
+UpstreamUrl = Annotated[str, AfterValidator(_upstream_url)]
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A part of the file: strict types, no unknown keys, never changed after loading."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class Server(Section):
+    """Where the gateway listens and how much one request may send."""
+
+    listen: Listen = Field("127.0.0.1:8000", description="Address of the API: HOST:PORT or unix:/path.")
+    admin_listen: Listen = Field(
+        "127.0.0.1:8001", description="Address of metrics and administration; keep it on loopback."
+    )
+    insecure_listen: bool = Field(
+        default=False, description="Allow a listen address other than loopback without TLS in front."
+    )
+    max_body_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = Field(
+        8 * 1024 * 1024, description="Largest request body, in bytes; a larger one is answered 413."
+    )
+    drain_seconds: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        120.0, description="How long running requests may finish after SIGTERM before they are cut."
+    )
+
+    @model_validator(mode="after")
+    def _others_are_kept_out(self) -> Server:
+        for name in ("listen", "admin_listen"):
+            address = getattr(self, name)
+            if not self.insecure_listen and not is_loopback(address):
+                raise _contradiction(
+                    f"'server.{name}' is {address}, which other machines can reach",
+                    why="keys and prompts would cross the network unencrypted: the gateway speaks no TLS itself",
+                    hint="listen on 127.0.0.1 behind a TLS proxy, or add 'insecure_listen: true' in a closed network",
+                    below=(name,),
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _two_addresses(self) -> Server:
+        if self.listen == self.admin_listen and not self.listen.endswith(":0"):
+            raise _contradiction(
+                f"'server.listen' and 'server.admin_listen' are both {self.listen}",
+                why="the API and the administration are two servers",
+                hint="give admin_listen another port",
+                below=("admin_listen",),
+            )
+        return self
+
+
+class Auth(Section):
+    """Who may call."""
+
+    mode: Literal["keys", "anonymous"] = Field(
+        "keys", description="keys: API keys from keys_file. anonymous: everybody, for a closed network only."
+    )
+    keys_file: Path | None = Field(
+        None, strict=False, description="Hashed API keys. Default: keys.json in data_dir."
+    )
+
+
+class Timeouts(Section):
+    """Bounds on each wait of one request, in seconds."""
+
+    connect: Seconds = Field(1.0, description="Connecting to an engine.")
+    queue: Seconds = Field(30.0, description="Waiting for a free replica.")
+    first_token: Seconds = Field(120.0, description="From dispatch to the first byte of content.")
+    stall: Seconds = Field(30.0, description="Between two reads of an answer that has begun.")
+    total: Seconds = Field(600.0, description="From arrival to the last byte.")
+
+
+class Admission(Section):
+    """How many calls run and wait."""
+
+    max_queue: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        1024, description="Calls that may wait per model; one more is answered 503."
+    )
+    policy: Literal["least_requests", "round_robin"] = Field(
+        "least_requests", description="How a replica is chosen among those with room."
+    )
+
+
+class EngineGroup(Section):
+    """Identical engine workers that this machine starts and supervises for one model."""
+
+    name: Name = Field(description="Name of the group; its workers are NAME-0, NAME-1, …")
+    model: Annotated[str, Field(min_length=1, max_length=1024)] = Field(
+        BUNDLED_MODEL, description="Folder or Hugging Face id of the weights; 'bundled' is the shipped model."
+    )
+    serve_as: tuple[ModelName, ...] = Field(
+        (), strict=False, description="Public model names. Default: the group's name."
+    )
+    engine: Literal["vllm", "simulated"] = Field("vllm", description="Engine software.")
+    replicas: Annotated[int, Field(ge=1, le=1024)] = Field(1, description="Number of workers.")
+    gpus_per_replica: Annotated[int, Field(ge=0, le=64)] | None = Field(
+        None, description="GPUs of one worker. Default: 1 where there is an NVIDIA GPU, else 0 (CPU)."
+    )
+    python: Path | None = Field(
+        None,
+        strict=False,
+        description="Python of the engine's environment. Default: the one made by `cascadia engines install`.",
+    )
+    args: tuple[str, ...] = Field((), strict=False, description="More command-line arguments for the engine.")
+    env: dict[str, str] = Field(
+        default_factory=dict, description="More environment variables for the engine."
+    )
+    transport: Literal["unix", "tcp"] = Field(
+        "unix", description="unix socket in a private folder, or 127.0.0.1."
+    )
+    max_in_flight: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        128, description="Calls one worker runs at once; the rest wait in the gateway's queue."
+    )
+    start_timeout: Seconds = Field(
+        600.0, description="Seconds from start to ready before a worker is given up."
+    )
+
+
+class Upstream(Section):
+    """A server that already runs and speaks the OpenAI API."""
+
+    name: Name | None = Field(
+        None, description="Name in metrics and logs. Default: upstream-N, its place in the list from 0."
+    )
+    url: UpstreamUrl = Field(
+        description="http://HOST:PORT or unix:/path.", examples=["http://127.0.0.1:9000"]
+    )
+    api_key: SecretStr | None = Field(
+        None, description="Key sent to this server. Use ${VAR} or api_key_file."
+    )
+    api_key_file: Path | None = Field(
+        None, strict=False, description="File with the key sent to this server."
+    )
+    models: dict[ModelName, ModelName] = Field(
+        default_factory=dict,
+        description="Public name → the server's own model name. Empty: what its /v1/models lists.",
+    )
+    engine: Literal["vllm", "openai"] = Field("vllm", description="What runs there.")
+    max_in_flight: Annotated[int, Field(ge=1, le=100_000)] = Field(128, description="Calls it runs at once.")
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Upstream:
+        if self.api_key is not None and self.api_key_file is not None:
+            raise _contradiction(
+                "'api_key' and 'api_key_file' are both given",
+                why="which of the two counts would be a guess",
+                hint="remove one of them",
+                below=("api_key_file",),
+            )
+        return self
+
+
+class Redis(Section):
+    """A Redis or Valkey server for state that several gateways share."""
+
+    url: RedisUrl = Field(
+        description="redis://HOST[:PORT][/DB], rediss:// for TLS, or unix:///path.",
+        examples=["redis://127.0.0.1:6379/0"],
+    )
+    password: SecretStr | None = Field(None, description="Password. Use ${VAR} or password_file.")
+    password_file: Path | None = Field(None, strict=False, description="File with the password.")
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Redis:
+        if self.password is not None and self.password_file is not None:
+            raise _contradiction(
+                "'password' and 'password_file' are both given",
+                why="which of the two counts would be a guess",
+                hint="remove one of them",
+                below=("password_file",),
+            )
+        return self
+
+
+def upstream_id(index: int, upstream: Upstream) -> str:
+    """The name of the server at `index` of the list, its own or the default one."""
+    return upstream.name or f"upstream-{index}"
+
+
+class Logging(Section):
+    """What is written, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level written.")
+    format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto: console on a terminal, JSON lines elsewhere."
+    )
+
+
+_Named = EngineGroup | Upstream
+
+
+class Config(Section):
+    """The whole file."""
+
+    version: Literal[1] = Field(1, description="Version of this format.")
+    data_dir: Path | None = Field(
+        None, strict=False, description="Keys, sockets and state. Default: $XDG_DATA_HOME/cascadia."
+    )
+    engine_environment: Path | None = Field(
+        None,
+        strict=False,
+        description="Python environment of the engines. Default: engine-venv in data_dir.",
+    )
+    server: Server = Field(default_factory=Server)
+    auth: Auth = Field(default_factory=Auth)
+    timeouts: Timeouts = Field(default_factory=Timeouts)
+    admission: Admission = Field(default_factory=Admission)
+    engines: tuple[EngineGroup, ...] = Field(
+        (), strict=False, description="Workers to start on this machine."
+    )
+    upstreams: tuple[Upstream, ...] = Field((), strict=False, description="Servers that already run.")
+    redis: Redis | None = Field(None, description="Shared state. Not needed for one gateway.")
+    logging: Logging = Field(default_factory=Logging)
+
+    @model_validator(mode="after")
+    def _no_upstream_is_named_like_a_worker(self) -> Config:
+        workers = {f"{group.name}-{index}" for group in self.engines for index in range(group.replicas)}
+        for index, upstream in enumerate(self.upstreams):
+            if upstream_id(index, upstream) in workers:
+                raise _contradiction(
+                    f"the name '{upstream_id(index, upstream)}' is that of a worker in 'engines' too",
+                    why="names tell workers and servers apart in metrics, logs and commands",
+                    hint="give this server another name",
+                    below=("upstreams", index, "name"),
+                )
+        return self
+
+    @field_validator("engines", "upstreams")
+    @classmethod
+    def _names_are_unique(cls, value: tuple[_Named, ...]) -> tuple[_Named, ...]:
+        first: dict[str, int] = {}
+        for index, item in enumerate(value):
+            if item.name is None:
+                continue
+            if item.name in first:
+                raise _contradiction(
+                    f"the name '{item.name}' is used twice",
+                    why="names tell workers and servers apart in metrics, logs and commands",
+                    hint="give this one another name",
+                    below=(index, "name"),
+                )
+            first[item.name] = index
+        return value
