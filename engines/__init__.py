@@ -1,0 +1,1 @@
+"""Everything that knows what an inference engine is: adapters, launchers, the simulated engine."""
