@@ -1,0 +1,17 @@
+"""What the gateway must know of an engine software."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """Facts about one engine software."""
+
+    name: str
+    models_path: str
+    """Path of the model list: asked to learn what a server serves, and whether it answers."""
+    idle_seconds: float
+    """How long to keep an idle connection to a server with default settings: less than it keeps it itself, so that a
+    request is not sent into a connection that the server is closing."""

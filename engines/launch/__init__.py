@@ -1,0 +1,1 @@
+"""Starts engine workers on this machine and keeps them running: a process of its own, never part of the gateway."""
