@@ -1,0 +1,1 @@
+"""The gateway process: from the listening socket to the engine and back."""

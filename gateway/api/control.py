@@ -1,0 +1,39 @@
+"""The two FastAPI applications: what clients may ask besides inference, and what operators may."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, FastAPI
+from prometheus_client import CollectorRegistry
+from prometheus_fastapi_instrumentator import Instrumentator
+
+from gateway.api import errors, models
+from gateway.auth.base import Authenticator
+from gateway.fleet.catalog import Catalog
+
+
+def public_app(
+    catalog: Catalog, authenticator: Authenticator, health: APIRouter, registry: CollectorRegistry
+) -> FastAPI:
+    """Models and health on the API's listener, measured into `registry`."""
+    app = _bare("Cascadia Gateway")
+    app.include_router(models.router(catalog, authenticator))
+    app.include_router(health)
+    Instrumentator(registry=registry, should_ignore_untemplated=True).instrument(
+        app, metric_namespace="cascadia", metric_subsystem="control"
+    )
+    return app
+
+
+def admin_app(health: APIRouter, registry: CollectorRegistry) -> FastAPI:
+    """Metrics and detailed health on the admin listener."""
+    app = _bare("Cascadia Gateway, administration")
+    app.include_router(health)
+    Instrumentator(registry=registry).expose(app, endpoint="/metrics", include_in_schema=False)
+    return app
+
+
+def _bare(title: str) -> FastAPI:
+    """No documentation pages, no redirects: a path is what it is, byte for byte."""
+    app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    errors.install(app)
+    return app

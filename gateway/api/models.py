@@ -1,0 +1,52 @@
+"""`GET /v1/models`: the models a key may use, from memory, also while their engines are down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from gateway.auth.base import Authenticator
+from gateway.auth.credential import bearer
+from gateway.core.call import Principal
+from gateway.core.errors import ModelNotFound
+from gateway.fleet.catalog import Catalog
+from gateway.fleet.pool import Pool, serving
+
+
+def router(catalog: Catalog, authenticator: Authenticator) -> APIRouter:
+    """The model list and single models."""
+    routes = APIRouter(prefix="/v1/models")
+
+    def caller(request: Request) -> Principal:
+        token = None
+        for value in request.headers.getlist("authorization"):
+            token = bearer(value.encode("latin-1"), token)
+        return authenticator.authenticate(token)
+
+    def describe(pool: Pool) -> dict[str, Any]:
+        return {
+            "id": pool.model,
+            "object": "model",
+            "created": catalog.created(pool.model),
+            "owned_by": "cascadia",
+            "ready": serving(pool.members) > 0,
+        }
+
+    @routes.get("")
+    async def list_models(request: Request) -> dict[str, Any]:
+        principal = caller(request)
+        return {
+            "object": "list",
+            "data": [describe(p) for p in catalog.pools() if principal.may_use(p.model)],
+        }
+
+    @routes.get("/{model:path}")
+    async def get_model(model: str, request: Request) -> dict[str, Any]:
+        principal = caller(request)
+        pool = catalog.resolve(model)
+        if not principal.may_use(pool.model):
+            raise ModelNotFound.named(model)
+        return describe(pool)
+
+    return routes

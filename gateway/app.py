@@ -1,0 +1,400 @@
+"""The only place that constructs and connects: from a checked configuration to a running gateway.
+
+Inner layers take plain values; this module translates the configuration into them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import random
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+import uvicorn
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from config import secret_files
+from config.paths import Paths
+from config.schema import Config, Upstream, upstream_id
+from engines.adapters import ADAPTERS
+from gateway.admission import Admission
+from gateway.api import health
+from gateway.api.control import admin_app, public_app
+from gateway.auth.anonymous import Anonymous
+from gateway.auth.base import Authenticator
+from gateway.auth.keys import FileKeys, KeyFile, KeyFileError
+from gateway.balancer import POLICIES
+from gateway.core.outcome import End
+from gateway.fleet.catalog import Catalog
+from gateway.fleet.discovery.base import Discovery
+from gateway.fleet.discovery.roster import RosterDiscovery
+from gateway.fleet.discovery.static import Server, StaticDiscovery
+from gateway.fleet.endpoint import parse_address
+from gateway.listen import Listener, listen
+from gateway.observe import logs
+from gateway.observe.metrics import Metrics
+from gateway.proxy.asgi import AsgiDriver
+from gateway.proxy.edge import edge_protocol
+from gateway.proxy.proxy import SWEEP_EVERY, Proxy, Timeouts
+from gateway.transport import Http1
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from fastapi import FastAPI
+
+DISTRIBUTION = "cascadia-gateway"
+KEYS_EVERY = 2.0
+"""Seconds between two looks at the key file: a revoked key stops working in less than 5 s."""
+LONGEST_CLOSE = 5.0
+"""Seconds that connections get to close once no call is left."""
+
+YOUNG_OBJECTS = 20_000
+"""New objects after which the garbage collector looks at them."""
+
+ProtocolOf = Callable[[Proxy], type[asyncio.Protocol] | str]
+"""Gives what uvicorn takes as `http=`."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What to tell the operator once requests are taken. Addresses as `http://HOST:PORT` or `unix:/path`."""
+
+    url: str
+    admin_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """All parts of one gateway process, connected; nothing runs and no socket is open."""
+
+    config: Config
+    proxy: Proxy
+    catalog: Catalog
+    admission: Admission
+    transport: Http1
+    authenticator: Authenticator
+    discoveries: tuple[Discovery, ...]
+    app: AsgiDriver
+    admin: FastAPI
+
+
+def own_version() -> str:
+    """The version of the installed distribution, `unknown` when run from a tree that is not installed."""
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def build(
+    config: Config,
+    paths: Paths,
+    *,
+    on_end: Callable[[End], None] = lambda _: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Gateway:
+    """Connect the parts that `config` asks for. Opens no socket.
+
+    Raises `KeyFileError` when the API keys cannot be read, `SecretFileError` when an upstream's key cannot.
+    """
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, own_version())
+    admission = Admission(
+        POLICIES[config.admission.policy], max_queue=config.admission.max_queue, clock=clock
+    )
+    transport = Http1(connect_seconds=config.timeouts.connect, clock=clock)
+    catalog = Catalog(on_gone=transport.forget)
+    authenticator = _authenticator(config, paths)
+
+    def ended(end: End) -> None:
+        metrics.on_end(end)
+        on_end(end)
+
+    proxy = Proxy(
+        authenticator=authenticator,
+        catalog=catalog,
+        admission=admission,
+        transport=transport,
+        timeouts=Timeouts(
+            queue=config.timeouts.queue,
+            first_token=config.timeouts.first_token,
+            stall=config.timeouts.stall,
+            total=config.timeouts.total,
+        ),
+        max_body_bytes=config.server.max_body_bytes,
+        clock=clock,
+        rng=random.Random(),  # noqa: S311 - for request ids, which are names and no secrets: a system call less each
+        on_end=ended,
+    )
+    metrics.watch(catalog, admission, live=lambda: proxy.live, clock=clock)
+
+    def changed() -> None:
+        admission.forget({pool.model for pool in catalog.pools()})
+        admission.wake()
+
+    catalog.on_change = changed
+    health_routes = partial(health.router, catalog, is_draining=lambda: proxy.is_draining, clock=clock)
+    return Gateway(
+        config=config,
+        proxy=proxy,
+        catalog=catalog,
+        admission=admission,
+        transport=transport,
+        authenticator=authenticator,
+        discoveries=_discoveries(config, paths),
+        app=AsgiDriver(proxy, public_app(catalog, authenticator, health_routes(detailed=False), registry)),
+        admin=admin_app(health_routes(detailed=True), registry),
+    )
+
+
+def run(
+    config: Config,
+    paths: Paths,
+    *,
+    announce: Callable[[Started], None],
+    protocol: ProtocolOf = edge_protocol,
+) -> int:
+    """Run a gateway until it is told to stop; returns the exit code. See `serve`."""
+
+    def settled(started: Started) -> None:
+        _spare_collector()
+        announce(started)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(serve(config, paths, announce=settled, protocol=protocol))
+
+
+def _spare_collector() -> None:
+    """Keep the garbage collector off what lives as long as the process.
+
+    A pass over the imported modules stops every call for tens of milliseconds and finds nothing. A call itself leaves
+    no cycles behind, so that young objects need no looking after 700 new ones either.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, 20, 20)
+
+
+async def serve(
+    config: Config,
+    paths: Paths,
+    *,
+    announce: Callable[[Started], None],
+    protocol: ProtocolOf = edge_protocol,
+) -> int:
+    """Run a gateway: SIGTERM or SIGINT drains it, a second one ends it at once.
+
+    `announce` is called once requests are taken. `protocol` gives what uvicorn is to speak on the public address; with
+    one of uvicorn's own the ASGI driver serves every request. Raises `ListenError` when an address cannot be had and
+    `KeyFileError` when the API keys cannot be read, both before anything is started.
+    """
+    writer = logs.LineWriter(logs.standard_error())
+    render = logs.choose_render(config.logging.format, is_terminal=logs.is_terminal())
+    logs.configure(writer, level=config.logging.level, render=render)
+    on_end = (
+        logs.CallLog(writer, render).on_end if config.logging.level in {"debug", "info"} else lambda _: None
+    )
+    try:
+        gateway = build(config, paths, on_end=on_end)
+        with listen(config.server.listen) as public, listen(config.server.admin_listen) as admin:
+            async with _running(gateway, public, admin, protocol) as stop:
+                announce(Started(public.url, admin.url))
+                await _until_drained(gateway.proxy, config.server.drain_seconds, stop)
+        await gateway.transport.close()
+    finally:
+        writer.close()
+    return 0
+
+
+@contextlib.asynccontextmanager
+async def _running(
+    gateway: Gateway, public: Listener, admin: Listener, protocol: ProtocolOf
+) -> AsyncIterator[Stop]:
+    """Both servers and the background tasks; ends them in the order in which they are needed."""
+    servers = [
+        _server(gateway.app, protocol(gateway.proxy)),
+        _server(gateway.admin, "httptools"),
+    ]
+    background = [discovery.watch(_publish(gateway.catalog, discovery)) for discovery in gateway.discoveries]
+    background.append(_sweep(gateway.proxy))
+    if isinstance(gateway.authenticator, FileKeys):
+        background.append(_follow_keys(gateway.authenticator))
+    with Stop().on_signals() as stop:
+        serving = [
+            asyncio.create_task(server.serve(sockets=[listener.socket]))
+            for server, listener in zip(servers, (public, admin), strict=True)
+        ]
+        tasks = [asyncio.create_task(_for_ever(work)) for work in background]
+        try:
+            for server in servers:
+                await server.is_up.wait()
+            yield stop
+        finally:
+            for server in servers:
+                server.should_exit = True
+            await asyncio.gather(*serving)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _for_ever(work: Coroutine[None, None, None]) -> None:
+    """Run a background task. One that fails is a bug: it is told loudly and takes the process down."""
+    try:
+        await work
+    except Exception:
+        log.exception("background task failed, stopping")
+        signal.raise_signal(signal.SIGTERM)
+
+
+class Stop:
+    """Whether the process was asked to stop, and whether it was asked twice."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.at_once = asyncio.Event()
+
+    @contextlib.contextmanager
+    def on_signals(self) -> Iterator[Stop]:
+        """Listen to SIGTERM and SIGINT in this block."""
+        former = {
+            number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        loop = asyncio.get_running_loop()
+        for number in former:
+            loop.add_signal_handler(number, self._ask)
+        try:
+            yield self
+        finally:
+            for number, handler in former.items():
+                loop.remove_signal_handler(number)
+                signal.signal(number, handler)
+
+    def _on_signal(self, _: int, __: FrameType | None) -> None:
+        self._ask()
+
+    def _ask(self) -> None:
+        if self.asked.is_set():
+            self.at_once.set()
+        self.asked.set()
+
+
+async def _until_drained(proxy: Proxy, drain_seconds: float, stop: Stop) -> None:
+    """Serve until asked to stop; then refuse what is new and let what runs finish, for `drain_seconds`."""
+    await stop.asked.wait()
+    proxy.is_draining = True
+    log.info("draining", extra={"in_flight": proxy.live})
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(drain_seconds):
+            while proxy.live and not stop.at_once.is_set():  # noqa: ASYNC110 - seldom, and the data plane has no events
+                await asyncio.sleep(0.05)
+    if proxy.live:
+        log.warning("cutting what still runs", extra={"in_flight": proxy.live})
+        proxy.cut()
+
+
+async def _sweep(proxy: Proxy) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_EVERY)
+        proxy.sweep()
+
+
+async def _follow_keys(keys: FileKeys) -> None:
+    while True:
+        await asyncio.sleep(KEYS_EVERY)
+        try:
+            if keys.reload_if_changed():
+                log.info("API keys reloaded")
+        except KeyFileError as error:
+            log.warning("API keys not reloaded", extra={"error": str(error)})
+
+
+def _publish(catalog: Catalog, discovery: Discovery) -> Callable[[Sequence[object]], None]:
+    return lambda sightings: catalog.publish(discovery.name, sightings)  # type: ignore[arg-type]
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling: this process has one for all its servers."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        self.is_up.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to `Stop`."""
+        yield
+
+
+def _server(app: AsgiDriver | FastAPI, protocol: type[asyncio.Protocol] | str) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app,
+            http=protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=int(LONGEST_CLOSE),
+            backlog=4096,
+        )
+    )
+
+
+def _authenticator(config: Config, paths: Paths) -> Authenticator:
+    if config.auth.mode == "anonymous":
+        return Anonymous()
+    return FileKeys(KeyFile(config.auth.keys_file or paths.keys, paths.pepper, time.time))
+
+
+def _discoveries(config: Config, paths: Paths) -> tuple[Discovery, ...]:
+    found: list[Discovery] = []
+    if config.engines:
+        found.append(RosterDiscovery(paths.roster))
+    if config.upstreams:
+        found.append(
+            StaticDiscovery([_upstream(index, upstream) for index, upstream in enumerate(config.upstreams)])
+        )
+    return tuple(found)
+
+
+def _upstream(index: int, upstream: Upstream) -> Server:
+    adapter = ADAPTERS[upstream.engine]
+    return Server(
+        id=upstream_id(index, upstream),
+        address=parse_address(upstream.url),
+        engine=upstream.engine,
+        models_path=adapter.models_path,
+        idle_seconds=adapter.idle_seconds,
+        max_in_flight=upstream.max_in_flight,
+        api_key=_secret(upstream),
+        models=upstream.models,
+    )
+
+
+def _secret(upstream: Upstream) -> str | None:
+    if upstream.api_key_file is not None:
+        return secret_files.read(upstream.api_key_file, os.environ)
+    return None if upstream.api_key is None else upstream.api_key.get_secret_value()

@@ -1,0 +1,1 @@
+"""Who is calling: credentials in, a `Principal` out, without I/O on the request's path."""

@@ -1,0 +1,29 @@
+"""Each replica in turn, those without room passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.balancer.base import Policy
+from gateway.fleet.replica import Replica
+
+
+class RoundRobin:
+    """In turn."""
+
+    __slots__ = ("_turn",)
+
+    def __init__(self) -> None:
+        self._turn = -1
+
+    def choose(self, replicas: Sequence[Replica]) -> Replica | None:
+        """See `Policy.choose`."""
+        for _ in replicas:
+            self._turn += 1
+            replica = replicas[self._turn % len(replicas)]
+            if replica.has_room():
+                return replica
+        return None
+
+
+_: type[Policy] = RoundRobin

@@ -1,0 +1,43 @@
+"""Whether the configured Redis answers."""
+
+from __future__ import annotations
+
+import os
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from config import secret_files
+from config.schema import Redis
+
+
+class RedisTrouble(Exception):
+    """The server cannot be used; the text says why, without the password."""
+
+
+def ping(config: Redis, *, timeout_s: float) -> str:
+    """Ask the server once, and name what answered. Raises `RedisTrouble`."""
+    client = redis.Redis.from_url(
+        config.url,
+        password=_password(config),
+        socket_connect_timeout=timeout_s,
+        socket_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 0),
+    )
+    try:
+        with client:
+            facts = client.info("server")
+    except redis.RedisError as error:
+        raise RedisTrouble(str(error) or type(error).__name__) from error
+    name = facts.get("server_name", "redis")
+    return f"{name} {facts.get(f'{name}_version', facts.get('redis_version', 'unknown'))} answers"
+
+
+def _password(config: Redis) -> str | None:
+    if config.password_file is None:
+        return None if config.password is None else config.password.get_secret_value()
+    try:
+        return secret_files.read(config.password_file, os.environ)
+    except secret_files.SecretFileError as error:
+        raise RedisTrouble(f"{config.password_file}: {error}") from error

@@ -1,0 +1,91 @@
+"""Foreign refusals as ours: what configuration, keys and engines raise becomes a `Failure` with an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from gateway.cli.exits import ExitCode
+from gateway.cli.failure import Failure
+
+
+class Refused(Failure):
+    """The configuration is wrong; the report is the problems' own."""
+
+    def __init__(self, report: str) -> None:
+        super().__init__("the configuration is wrong", fix="", next_command="", code=ExitCode.CONFIG)
+        self._report = report
+
+    def report(self) -> str:
+        """Every problem, then the command to run next."""
+        return self._report
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """Translate what a verb's inner modules raise. Looks only at modules that the verb has imported."""
+    try:
+        yield
+    except Exception as error:
+        failure = _translated(error)
+        if failure is None:
+            raise
+        raise failure from error
+
+
+def _translated(error: Exception) -> Failure | None:
+    for module, name, translate in _TRANSLATIONS:
+        if is_a(error, module, name):
+            return translate(error)
+    return None
+
+
+def is_a(error: Exception, module: str, name: str) -> bool:
+    """Whether `error` is of a class in a module that may not be imported, and then cannot have raised it."""
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(error, getattr(loaded, name))
+
+
+def _wrong_config(error: Any) -> Failure:
+    return Refused(error.report())
+
+
+def _wrong_keys(error: Exception) -> Failure:
+    fix = "mend the file named above"
+    return Failure(str(error), fix=fix, next_command="cascadia keys list", code=ExitCode.CONFIG)
+
+
+def _taken(error: Any) -> Failure:
+    from gateway.cli.instance import taken
+
+    return taken(error)
+
+
+def _not_now(error: Exception) -> Failure:
+    return _told(error, ExitCode.FAILED)
+
+
+def _never(error: Exception) -> Failure:
+    return _told(error, ExitCode.CONFIG)
+
+
+def _told(error: Exception, code: ExitCode) -> Failure:
+    """The engines' errors say what, where, why and the next step; two families of them, with two names for the last."""
+    told = vars(error)
+    where = f" ({told['where']})" if told.get("where") else ""
+    remedy = str(told.get("remedy") or told["next_step"])
+    return Failure(
+        f"{told['what']}{where}: {told['why']}", fix=remedy, next_command="cascadia doctor", code=code
+    )
+
+
+_TRANSLATIONS: tuple[tuple[str, str, Callable[[Any], Failure]], ...] = (
+    ("config.problems", "ConfigErrors", _wrong_config),
+    ("gateway.auth.keys", "KeyFileError", _wrong_keys),
+    ("gateway.listen", "ListenError", _taken),
+    ("engines.launch.errors", "AlreadySupervised", _not_now),
+    ("engines.launch.errors", "LaunchError", _never),
+    ("engines.environment.errors", "InstallError", _not_now),
+)

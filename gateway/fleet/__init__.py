@@ -1,0 +1,1 @@
+"""Which engines there are, what they serve and how they are doing."""

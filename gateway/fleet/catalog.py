@@ -1,0 +1,91 @@
+"""Public model name → pool, kept in step with what the discoveries see.
+
+Each discovery owns the endpoints it publishes: a publication replaces all it said before and nothing of the others. A
+changed endpoint (another address, another key) is a new replica, since what the old one's calls do says nothing of it;
+a changed condition is not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from gateway.core.errors import ModelNotFound
+from gateway.fleet.endpoint import Endpoint, Sighting
+from gateway.fleet.pool import Pool
+from gateway.fleet.replica import Replica
+
+
+class Catalog:
+    """All pools and replicas. `on_change` is told after each publication that changed anything."""
+
+    def __init__(
+        self,
+        *,
+        on_change: Callable[[], None] = lambda: None,
+        on_gone: Callable[[Endpoint], None] = lambda _: None,
+    ) -> None:
+        self.on_change = on_change
+        self.on_gone = on_gone
+        self._pools: dict[str, Pool] = {}
+        self._sources: dict[str, dict[str, Replica]] = {}
+        self._created: dict[str, int] = {}
+
+    def __repr__(self) -> str:
+        return f"<Catalog {list(self._pools.values())}>"
+
+    def resolve(self, model: str) -> Pool:
+        """The pool of a public model name. Raises `ModelNotFound`."""
+        pool = self._pools.get(model)
+        if pool is None:
+            raise ModelNotFound.named(model)
+        return pool
+
+    def pools(self) -> Iterator[Pool]:
+        """Every pool, by the order in which the models were first seen."""
+        return iter(self._pools.values())
+
+    def replicas(self) -> Iterator[Replica]:
+        """Every replica once."""
+        for replicas in self._sources.values():
+            yield from replicas.values()
+
+    def created(self, model: str) -> int:
+        """When `model` was first seen, in Unix seconds."""
+        return self._created[model]
+
+    def publish(self, source: str, sightings: Sequence[Sighting]) -> None:
+        """Replace all that `source` said before by `sightings`."""
+        known = self._sources.get(source, {})
+        current = {s.endpoint.id: self._keep_or_make(known.get(s.endpoint.id), s) for s in sightings}
+        gone = [replica for id_, replica in known.items() if current.get(id_) is not replica]
+        self._sources[source] = current
+        self._rebuild()
+        for replica in gone:
+            self.on_gone(replica.endpoint)
+        self.on_change()
+
+    @staticmethod
+    def _keep_or_make(known: Replica | None, sighting: Sighting) -> Replica:
+        if known is None or known.endpoint != sighting.endpoint:
+            known = Replica(sighting.endpoint, sighting.condition)
+        known.condition = sighting.condition
+        known.ready_in = sighting.ready_in
+        return known
+
+    def _rebuild(self) -> None:
+        """Refill the pools in place, so that a queue keyed by its pool stays that pool's."""
+        for pool in self._pools.values():
+            pool.members.clear()
+        for replica in self.replicas():
+            for public, upstream in replica.endpoint.models:
+                if public not in self._pools:
+                    self._pools[public] = Pool(public)
+                    self._created.setdefault(public, int(time.time()))
+                self._pools[public].members[replica] = upstream
+        for model in _empty(self._pools.values()):
+            del self._pools[model]
+
+
+def _empty(pools: Iterable[Pool]) -> list[str]:
+    return [pool.model for pool in pools if not pool.members]

@@ -1,0 +1,1 @@
+"""Sources of endpoints. Each follows one place where engines are named and publishes what it sees."""

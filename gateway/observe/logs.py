@@ -1,0 +1,215 @@
+"""Log lines: the standard library's loggers for what happens now and then, one prepared line for each call that ends.
+
+An event's fields are its record's `extra`: `log.warning("upstream does not answer", extra={"upstream": id})`.
+
+Lines are written by a thread of their own from a bounded buffer: a log pipe that nobody reads, or a full disk, costs
+lines and is counted, and never holds up a request.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, MutableMapping
+from datetime import UTC, datetime
+from typing import Any, BinaryIO
+
+import msgspec
+
+from gateway.core.outcome import End
+
+LEVELS: Mapping[str, int] = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+MAX_WAITING_LINES = 10_000
+BATCH_SECONDS = 0.05
+"""The writer gathers for so long: one write for many lines under load."""
+
+OWN_LOGGERS = "gateway"
+"""The loggers of this package: named by their module."""
+
+_RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+"""What every record has; whatever else one has came as `extra`."""
+
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+Fields = MutableMapping[str, Any]
+Render = Callable[[Fields], bytes]
+
+
+class LineWriter:
+    """Writes lines to `stream` from a thread. `dropped` counts those that found the buffer full."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._lines: deque[bytes] = deque()
+        self._has_lines = threading.Event()
+        self._is_closing = False
+        self.dropped = 0
+        self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
+        self._thread.start()
+
+    def write(self, line: bytes) -> None:
+        """Take one line, its newline included. Never blocks."""
+        if len(self._lines) >= MAX_WAITING_LINES:
+            self.dropped += 1
+            return
+        self._lines.append(line)
+        if not self._has_lines.is_set():
+            self._has_lines.set()
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Write what waits, for at most `timeout` seconds."""
+        self._is_closing = True
+        self._has_lines.set()
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while not self._is_closing:
+            self._has_lines.wait()
+            if not self._is_closing:
+                time.sleep(BATCH_SECONDS)
+            self._has_lines.clear()
+            self._drain()
+        self._drain()  # what came while the last batch was written
+
+    def _drain(self) -> None:
+        lines = self._lines
+        batch = b"".join(lines.popleft() for _ in range(len(lines)))
+        try:
+            self._stream.write(batch)
+            self._stream.flush()
+        except (
+            OSError,
+            ValueError,
+        ):  # the reader is gone, the disk is full, or the stream was closed at exit
+            self.dropped += batch.count(b"\n")
+
+
+def as_json(fields: Fields) -> bytes:
+    """One JSON object and a newline."""
+    return _encode(fields) + b"\n"
+
+
+def as_text(fields: Fields) -> bytes:
+    """One line for people: time, level, event, then the rest as pairs. Control characters are escaped."""
+    at, level, event = (str(fields.pop(key, "")) for key in ("timestamp", "level", "event"))
+    pairs = "  ".join(f"{key}={_plain(value)}" for key, value in fields.items() if value is not None)
+    return f"{at[11:23]} {level:<7} {_plain(event):<24} {pairs}".rstrip().encode() + b"\n"
+
+
+def _plain(value: object) -> str:
+    text = str(value)
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
+
+
+def configure(writer: LineWriter, *, level: str, render: Render) -> None:
+    """Send all log records to `writer`: our own from `level` on, those of libraries from warnings on."""
+    threshold = LEVELS[level]
+    root = logging.getLogger()
+    root.handlers[:] = [_Handler(writer, render)]
+    root.setLevel(max(threshold, logging.WARNING))
+    logging.getLogger(OWN_LOGGERS).setLevel(threshold)
+
+
+class CallLog:
+    """One line for each call that ends."""
+
+    def __init__(
+        self, writer: LineWriter, render: Render, *, wall_clock: Callable[[], float] = time.time
+    ) -> None:
+        self._writer = writer
+        self._render = render
+        self._wall_clock = wall_clock
+        self._second = -1
+        self._second_text = ""
+
+    def on_end(self, end: End) -> None:
+        """Write the line of a call that is over."""
+        usage = end.usage
+        principal = end.principal
+        self._writer.write(
+            self._render(
+                {
+                    "timestamp": self._timestamp(),
+                    "level": "info",
+                    "event": "call",
+                    "request_id": end.request_id,
+                    "operation": end.operation,
+                    "model": end.model,
+                    "outcome": end.outcome.value,
+                    "status": end.status,
+                    "code": end.code,
+                    "tenant": None if principal is None else principal.tenant,
+                    "key": None if principal is None else principal.key_id,
+                    "stream": end.stream,
+                    "replica": end.replica,
+                    "attempts": end.attempts,
+                    "queue_ms": _since(end.arrived, end.dispatched),
+                    "ttft_ms": _since(end.arrived, end.first_content),
+                    "duration_ms": _since(end.arrived, end.ended),
+                    "prompt_tokens": None if usage is None else usage.prompt_tokens,
+                    "cached_tokens": None if usage is None else usage.cached_tokens,
+                    "completion_tokens": None if usage is None else usage.completion_tokens,
+                }
+            )
+        )
+
+    def _timestamp(self) -> str:
+        """The time now, to the millisecond. What does not change within a second is written once in it."""
+        now = self._wall_clock()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._second_text = datetime.fromtimestamp(second, UTC).isoformat()[:19]
+        return f"{self._second_text}.{int((now - second) * 1000):03d}+00:00"
+
+
+def _since(start: float, end: float | None) -> float | None:
+    """Milliseconds, to a tenth. Not by `round`, which goes through decimal text: 0.5 µs a call."""
+    return None if end is None else int((end - start) * 10_000 + 0.5) / 10
+
+
+class _Handler(logging.Handler):
+    """A record as one line."""
+
+    def __init__(self, writer: LineWriter, render: Render) -> None:
+        super().__init__()
+        self._writer = writer
+        self._render = render
+        self._traceback = logging.Formatter().formatException
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fields: Fields = {
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            "logger": record.name,
+        }
+        fields.update((name, value) for name, value in vars(record).items() if name not in _RECORD_FIELDS)
+        if record.exc_info:
+            fields["exception"] = self._traceback(record.exc_info)
+        self._writer.write(self._render(fields))
+
+
+def choose_render(form: str, *, is_terminal: bool) -> Render:
+    """The rendering for `logging.format`: `json`, `console` or `auto`."""
+    if form == "auto":
+        form = "console" if is_terminal else "json"
+    return as_text if form == "console" else as_json
+
+
+def standard_error() -> BinaryIO:
+    """Where log lines go: data on standard output, talk on standard error."""
+    return sys.stderr.buffer
+
+
+def is_terminal() -> bool:
+    """Whether a person is reading the log lines as they are written."""
+    return sys.stderr.isatty()

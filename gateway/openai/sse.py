@@ -1,0 +1,220 @@
+"""Watching an engine's event stream: whole events through, unchanged, and what they mean noted.
+
+The scanner is fed whatever the socket gave and returns what may be forwarded. It releases only whole events, so a cut
+between two bytes of a character or in the middle of an event never reaches a client, and every split of the same bytes
+gives the same output. It refuses to release
+
+- an event that is not what the API promises (broken JSON, not UTF-8, larger than `MAX_EVENT_BYTES`),
+- an event with a top-level `error`: vLLM sends one under HTTP 200 and then a well-formed `[DONE]`,
+- the `[DONE]` of a stream in which a choice never got a `finish_reason`,
+- whatever follows `[DONE]`,
+- the usage event, when it was asked for by the gateway and not by the client.
+
+SSE framing: WHATWG HTML, section 9.2 (server-sent events).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.core.outcome import Usage
+
+MAX_EVENT_BYTES = 1 << 20
+"""An event longer than this is no answer: a 1 MiB event holds more text than any engine step makes."""
+
+
+class Verdict(Enum):
+    """What the stream has shown itself to be so far."""
+
+    OPEN = "open"
+    COMPLETE = "complete"  # every choice finished, then [DONE]
+    ERROR = "error"  # the engine said so in-band: see `Scanner.error`
+    GARBAGE = "garbage"  # no event stream of this API
+
+
+ABSENT = Raw()
+"""A member that is not there. (`Raw | None` would take nothing but null: `Raw` is no type of JSON value.)"""
+NULL = Raw(b"null")
+
+
+class _Details(Struct):
+    cached_tokens: int | None = None
+
+
+class UsageShape(Struct):
+    """`usage` of an answer."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int | None = 0
+    prompt_tokens_details: _Details | None = None
+
+    def value(self) -> Usage:
+        """As the value the rest of the gateway speaks of."""
+        details = self.prompt_tokens_details
+        return Usage(
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens or 0,
+            cached_tokens=(details.cached_tokens or 0) if details else 0,
+        )
+
+
+class _Choice(Struct):
+    index: int = 0
+    finish_reason: str | None = None
+
+
+class _Event(Struct):
+    choices: list[_Choice] | None = None
+    usage: UsageShape | None = None
+    error: Raw = ABSENT
+
+
+class _Delta(Struct):
+    content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[Raw] | None = None
+
+
+class _FirstChoice(Struct):
+    delta: _Delta | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+
+
+class _FirstEvent(Struct):
+    choices: list[_FirstChoice] | None = None
+
+
+_decode = msgspec.json.Decoder(_Event).decode
+_decode_first = msgspec.json.Decoder(_FirstEvent).decode
+
+
+class Scanner:
+    """Follows one stream. Feed it in order; read `verdict` after each feed.
+
+    `has_content` turns true with the first event that carries something of the answer (text, reasoning, a tool call, a
+    finish reason), as against the opening event that only names the role.
+    """
+
+    __slots__ = ("_strip_usage", "_tail", "_unfinished", "error", "has_content", "usage", "verdict")
+
+    def __init__(self, *, strip_usage: bool) -> None:
+        self._strip_usage = strip_usage
+        self._tail = b""
+        self._unfinished: dict[int, bool] = {}
+        self.verdict = Verdict.OPEN
+        self.error: bytes | None = None
+        self.has_content = False
+        self.usage: Usage | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next bytes, return those of whole events that may be forwarded. Never raises."""
+        if self.verdict is not Verdict.OPEN:
+            return b""
+        if self._tail:
+            data = self._tail + data
+        # The common case by far: one read is one whole event of one line.
+        if (
+            data.find(b"\n") == len(data) - 2
+            and data.endswith(b"\n\n")
+            and data.startswith(b"data: {")
+            and len(data) <= MAX_EVENT_BYTES
+        ):
+            self._tail = b""
+            return data if self._admits_payload(data[6:-2]) else b""
+        return self._feed_many(data)
+
+    def _feed_many(self, data: bytes) -> bytes:
+        """Split `data` into events, keep the tail, return what may be forwarded."""
+        start = passed = 0
+        out = []
+        while self.verdict is Verdict.OPEN:
+            end = _end_of_event(data, start)
+            if end < 0:
+                break
+            if not self._admits(data[start:end]):
+                out.append(data[passed:start])
+                passed = end
+            start = end
+        out.append(data[passed:start])
+        self._tail = data[start:]
+        if len(self._tail) > MAX_EVENT_BYTES and self.verdict is Verdict.OPEN:
+            self.verdict = Verdict.GARBAGE
+        return b"".join(out)
+
+    def _admits(self, event: bytes) -> bool:
+        """Judge one whole event, its blank line included. Whether it may be forwarded."""
+        if len(event) > MAX_EVENT_BYTES:
+            self.verdict = Verdict.GARBAGE
+            return False
+        if event.startswith(b"data: {") and event.find(b"\n") == len(event) - 2:
+            return self._admits_payload(event[6:-2])
+        payload = _payload(event)
+        if payload is None:
+            return True  # a comment or an empty event: legal, says nothing
+        if payload == b"[DONE]":
+            finished = bool(self._unfinished) and not any(self._unfinished.values())
+            self.verdict = Verdict.COMPLETE if finished else Verdict.GARBAGE
+            return finished
+        return self._admits_payload(payload)
+
+    def _admits_payload(self, payload: bytes) -> bool:
+        try:
+            event = _decode(payload)
+            payload.isascii() or payload.decode()
+            has_content = self.has_content or _carries_content(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self.verdict = Verdict.GARBAGE
+            return False
+        if event.error is not ABSENT and event.error != NULL:
+            self.verdict = Verdict.ERROR
+            self.error = bytes(event.error)
+            return False
+        self.has_content = has_content
+        if event.choices:
+            for choice in event.choices:
+                if choice.finish_reason is not None:
+                    self._unfinished[choice.index] = False
+                else:
+                    self._unfinished.setdefault(choice.index, True)
+        if event.usage is not None:
+            self.usage = event.usage.value()
+            return bool(event.choices) or not self._strip_usage
+        return True
+
+
+def _carries_content(payload: bytes) -> bool:
+    for choice in _decode_first(payload).choices or ():
+        if choice.finish_reason or choice.text:
+            return True
+        delta = choice.delta
+        if delta and (
+            delta.content or delta.reasoning or delta.reasoning_content or delta.refusal or delta.tool_calls
+        ):
+            return True
+    return False
+
+
+def _end_of_event(data: bytes, start: int) -> int:
+    """Index after the blank line that ends the event beginning at `start`, -1 when it is not there yet."""
+    plain = data.find(b"\n\n", start)
+    # One that ends before the plain one does: its last byte may be the plain one's first.
+    windows = data.find(b"\r\n\r\n", start, plain + 1 if plain >= 0 else len(data))
+    if windows >= 0:
+        return windows + 4
+    return plain + 2 if plain >= 0 else -1
+
+
+def _payload(event: bytes) -> bytes | None:
+    """The event's data lines joined, `None` when it has none."""
+    lines = [
+        line[5:].removeprefix(b" ")
+        for line in event.replace(b"\r\n", b"\n").split(b"\n")
+        if line.startswith(b"data:")
+    ]
+    return b"\n".join(lines) if lines else None

@@ -1,0 +1,398 @@
+"""The fast driver: inference requests handled inside uvicorn's protocol, without an ASGI cycle or a task.
+
+A subclass of uvicorn's `HttpToolsProtocol`, given to the server as `http=`. A request whose method and raw path are in
+`OPERATIONS` becomes an `EdgeCall`, which takes the place of uvicorn's own cycle object: uvicorn then queues what is
+pipelined behind it, tells it of a disconnect and waits for it on shutdown, as for any other request. Everything else,
+and what is pipelined, goes the ordinary way to the ASGI application, in order.
+
+Bound to one minor version of uvicorn (`pyproject.toml`); the parts relied on are `cycle`, `pipeline`, `flow`,
+`on_response_complete`, `connection_lost` and the parser callbacks, and `tests/contract/proxy` fails when they change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from gateway.core.call import Operation
+from gateway.core.errors import GatewayError, InvalidRequest
+from gateway.openai import errors
+from gateway.openai.operations import OPERATIONS
+from gateway.proxy.client import Client, Headers, Part
+from gateway.proxy.proxy import too_large
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+    from gateway.proxy.exchange import Exchange
+    from gateway.proxy.proxy import Proxy
+
+LINGER_SECONDS = 5.0
+"""How long a client may go on sending, unread, after it was answered and told that the connection closes. Closing
+sooner would reset the connection under the answer (RFC 9112, section 9.6)."""
+MAX_PIPELINED = 16
+"""Requests queued behind a running one, on one connection, before no more is read from it."""
+PATIENT_BYTES = 64 * 1024
+"""A refused request's body is read and dropped up to this size, so that the connection can be kept."""
+
+log = logging.getLogger(__name__)
+_STATUS_LINES: Mapping[int, bytes] = {
+    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus
+}
+
+
+class EdgeCall:
+    """One inference request on one connection: uvicorn's cycle on one side, the Exchange's client on the other."""
+
+    __slots__ = (
+        "_chunked",
+        "_head",
+        "_message_event",
+        "_protocol",
+        "body",
+        "exchange",
+        "keep_alive",
+        "received_bytes",
+        "response_complete",
+    )
+
+    def __init__(self, protocol: EdgeProtocol, *, keep_alive: bool, chunked: bool) -> None:
+        self._protocol = protocol
+        self.keep_alive = keep_alive
+        self._chunked = chunked  # HTTP/1.0 has no chunked encoding: its streams end with the connection
+        self._head = b""
+        self.body: list[bytes] = []
+        self.received_bytes = 0
+        self.response_complete = False
+        self.exchange: Exchange
+        self._message_event = _NO_EVENT
+
+    # --- what uvicorn does to its cycle
+
+    @property
+    def message_event(self) -> _NoEvent:
+        """Uvicorn wakes its cycle's reader through this; there is none here."""
+        return self._message_event
+
+    @property
+    def disconnected(self) -> bool:
+        """Uvicorn sets this when the connection is lost before the answer is complete."""
+        return self.response_complete
+
+    @disconnected.setter
+    def disconnected(self, _: bool) -> None:
+        client_gone = self.exchange.client_gone
+        self._over()
+        self._protocol.guarded(client_gone)
+
+    # --- what the Exchange does to its client
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """See `Client.answer`."""
+        head = self._render(status, headers)
+        self._protocol.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+        self._complete()
+
+    def begin(self, status: int, headers: Headers) -> None:
+        """See `Client.begin`. The head goes out with the first events, in one write."""
+        if not self._chunked:
+            self.keep_alive = False
+        self._head = self._render(status, headers) + (
+            b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n"
+        )
+
+    def send(self, data: bytes, part: Part) -> None:
+        """See `Client.send`."""
+        transport = self._protocol.transport
+        if part is Part.MORE and data and self._chunked and not self._head:  # all of a stream but its ends
+            transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            return
+        if part is Part.ABORT:
+            self._over()
+            transport.abort()
+            return
+        out = b"%x\r\n%b\r\n" % (len(data), data) if data and self._chunked else data
+        if part is Part.LAST and self._chunked:
+            out += b"0\r\n\r\n"
+        if self._head:
+            out, self._head = self._head + out, b""
+        if out:
+            transport.write(out)
+        if part is Part.LAST:
+            self._complete()
+        elif part is Part.BROKEN:
+            self._over()
+            self._protocol.linger()
+
+    def _render(self, status: int, headers: Headers) -> bytes:
+        if not self.keep_alive or self._protocol.is_unread() or self._protocol.proxy.is_draining:
+            self.keep_alive = False
+            headers = (*headers, (b"connection", b"close"))
+        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        return _STATUS_LINES[status] + self._protocol.default_headers() + lines
+
+    def _over(self) -> None:
+        """Nothing more goes to the client. The Exchange is let go: a cycle of the two would be the collector's work."""
+        self.response_complete = True
+        self.body.clear()
+        self.exchange = None  # type: ignore[assignment]  # whoever asks now has not looked at `response_complete`
+
+    def _complete(self) -> None:
+        self._over()
+        protocol = self._protocol
+        if not self.keep_alive:
+            if protocol.is_unread():
+                protocol.linger()
+            else:
+                protocol.close_when_sent()
+        protocol.on_response_complete()
+
+
+class _NoEvent:
+    """Stands for the event that uvicorn sets to wake a cycle."""
+
+    def set(self) -> None:
+        """Nobody waits."""
+
+
+_NO_EVENT = _NoEvent()
+
+
+class EdgeProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with the inference operations handled in place. Made by `edge_protocol`."""
+
+    proxy: Proxy
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._call: EdgeCall | None = None
+        self._running: EdgeCall | RequestResponseCycle | None = None
+        self._reading = False
+        self._is_deaf = False
+        self._lingering: asyncio.TimerHandle | None = None
+        self._defaults: tuple[object, bytes] = (None, b"")
+
+    # --- parser callbacks
+
+    def on_message_begin(self) -> None:
+        """Begin a request. Uvicorn's own beginning builds a scope, which only its own requests need."""
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+
+    def on_headers_complete(self) -> None:
+        """Take an inference request that nothing is queued in front of; leave the rest to uvicorn."""
+        operation = OPERATIONS.get((self.parser.get_method(), self.url))
+        if (
+            operation is None
+            or not self._is_free()
+            or self.expect_100_continue
+            or self.parser.should_upgrade()
+        ):
+            self._leave_to_uvicorn()
+            if self.flow.read_paused and len(self.pipeline) < MAX_PIPELINED:
+                self.flow.resume_reading()  # uvicorn stops at the first one queued, and would not see the client leave
+        else:
+            self._unset_keepalive_if_required()
+            self._begin(operation)
+        # What the parser calls headers from here on are trailers: they go to a list that nobody reads, not into the
+        # request's own, where they could pass for a credential (RFC 9110, section 6.5.1).
+        self.headers = []
+
+    def _leave_to_uvicorn(self) -> None:
+        """Do what uvicorn does at the beginning of a request, and go on with its head."""
+        self._call = None
+        url, is_expecting, headers = self.url, self.expect_100_continue, self.headers
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, is_expecting
+        self.headers = self.scope["headers"] = headers
+        super().on_headers_complete()
+
+    def _begin(self, operation: Operation) -> None:
+        is_1_1 = self.parser.get_http_version() == "1.1"
+        call = EdgeCall(self, keep_alive=is_1_1 and self.parser.should_keep_alive(), chunked=is_1_1)
+        self._call = self.cycle = call  # type: ignore[assignment]  # stands in for uvicorn's cycle
+        self._running = call
+        self._reading = True
+        call.exchange = self.proxy.open(operation, self.headers, call)
+        if call.exchange.refusal is not None and self._announced_bytes() > PATIENT_BYTES:
+            self.guarded(call.exchange.refuse, call.exchange.refusal)
+        elif self.flow.write_paused:
+            self._tell_writable(False)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_body(self, body: bytes) -> None:
+        """Collect a body up to its cap."""
+        call = self._call
+        if call is None:
+            super().on_body(body)
+            return
+        if call.response_complete:
+            return
+        call.received_bytes += len(body)
+        if call.exchange.refusal is not None:
+            if call.received_bytes > PATIENT_BYTES:
+                self.guarded(call.exchange.refuse, call.exchange.refusal)
+        elif call.received_bytes > self.proxy.max_body_bytes:
+            self.guarded(call.exchange.refuse, too_large(self.proxy.max_body_bytes))
+        else:
+            call.body.append(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole: hand it over."""
+        call = self._call
+        if call is None:
+            super().on_message_complete()
+            return
+        self._reading = False
+        self._call = None
+        if not call.response_complete:
+            body, call.body = call.body, []
+            self.guarded(call.exchange.request, body[0] if len(body) == 1 else b"".join(body))
+
+    # --- transport callbacks
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, unless nothing that comes matters any more."""
+        if not self._is_deaf:
+            super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell what runs, in the way in which uvicorn tells its latest cycle.
+
+        The two differ when another request is queued behind the one that runs.
+        """
+        for timer in (self._lingering, self.timeout_keep_alive_task):
+            if timer is not None:
+                timer.cancel()
+        running = self._running
+        if running is not None and not running.response_complete:
+            running.disconnected = True
+            running.message_event.set()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client reads slower than the engine writes."""
+        super().pause_writing()
+        self._tell_writable(False)
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        super().resume_writing()
+        self._tell_writable(True)
+
+    def shutdown(self) -> None:
+        """Asked by uvicorn to end when what runs is over."""
+        if self._lingering is None:
+            super().shutdown()
+
+    # --- for EdgeCall
+
+    def guarded(self, event: Callable[..., None], *arguments: object) -> None:
+        """Call an Exchange from this outermost edge: a bug in it ends its own connection and nothing else."""
+        try:
+            event(*arguments)
+        except Exception:
+            log.exception("inference request failed")
+            self.transport.abort()
+
+    def is_unread(self) -> bool:
+        """Whether the client is still sending the request that is being answered."""
+        return self._reading
+
+    def linger(self) -> None:
+        """Close our side, then drop what the client sends until it closes too or `LINGER_SECONDS` are over."""
+        if self._lingering is not None or self.transport.is_closing():
+            return
+        self._is_deaf = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._lingering = self.loop.call_later(LINGER_SECONDS, self._close_by)
+        self.flow.resume_reading()
+
+    def close_when_sent(self) -> None:
+        """Close our side once the client has taken what was written, and at once when it takes nothing more."""
+        self.transport.close()
+        self.timeout_keep_alive_task = self.loop.call_later(self.proxy.timeouts.stall, self._close_by)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Uvicorn's time for an idle connection is over."""
+        self._close_by()
+
+    def _close_by(self, unsent_bytes: int = sys.maxsize) -> None:
+        """Close, or wait on while the client takes some of what is left to send; `unsent_bytes` were left before.
+
+        A closing transport waits for its buffer to empty, without end for a client that does not read.
+        """
+        left = self.transport.get_write_buffer_size()
+        if left == 0:
+            self.transport.close()
+        elif left < unsent_bytes:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.proxy.timeouts.stall, self._close_by, left
+            )
+        else:
+            self.transport.abort()
+
+    def default_headers(self) -> bytes:
+        """Uvicorn's default headers (`date`), rendered once for each time it renews them."""
+        headers = self.server_state.default_headers
+        if self._defaults[0] is not headers:
+            self._defaults = (headers, b"".join(b"%b: %b\r\n" % header for header in headers))
+        return self._defaults[1]
+
+    def send_400_response(self, msg: str) -> None:
+        """What is not HTTP is answered in the API's own error shape, behind what was asked before it."""
+        self._is_deaf = True
+        if self._call is not None:
+            call, self._call = self._call, None
+            call.disconnected = True
+        elif not self._is_free():
+            self.cycle.keep_alive = False
+            return
+        error: GatewayError = InvalidRequest(msg)
+        self._reading = True  # there may be more of it: close as on any client that is not done sending
+        refusal = EdgeCall(self, keep_alive=False, chunked=False)
+        refusal.answer(error.status, errors.headers_of(error), errors.body_of(error))
+
+    def _is_free(self) -> bool:
+        cycle: object | None = self.cycle
+        return cycle is None or self.cycle.response_complete
+
+    def _announced_bytes(self) -> int:
+        """The body's length as announced; more than any cap when it is not."""
+        for name, value in self.headers:
+            if name == b"content-length":
+                return int(value)
+            if name == b"transfer-encoding":
+                return PATIENT_BYTES + 1
+        return 0
+
+    def _tell_writable(self, is_writable: bool) -> None:
+        running = self._running
+        if isinstance(running, EdgeCall) and not running.response_complete:
+            self.guarded(running.exchange.writable, is_writable)
+
+
+def edge_protocol(proxy: Proxy) -> type[EdgeProtocol]:
+    """The protocol class to give to uvicorn as `http=`."""
+    return type("EdgeProtocol", (EdgeProtocol,), {"proxy": proxy})
+
+
+_: type[Client] = EdgeCall

@@ -1,0 +1,536 @@
+"""The Exchange: one call's life as a synchronous state machine.
+
+It is told events by the two protocols it stands between and answers with calls on them; it owns no socket, starts no
+task, never awaits, and takes time and randomness from its `Proxy`. It owns everything the call holds - the place in the
+queue, the lease on a replica, the sending - and its one end, `_end`, is the only way they are given back.
+
+    READING     credentials checked, the body is arriving
+    WAITING     in the model's queue
+    DISPATCHED  sent to an engine, nothing heard
+    HEAD        the engine answered, no content of it has reached the client
+    STREAMING   content has reached the client
+    DONE        over, well or refused by the engine for the client's own fault
+    FAILED      over, badly
+
+The head of the client's answer is held back until STREAMING, or until a whole answer is there: what fails before that
+becomes a proper status, or is sent again to another replica.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from gateway.admission import Ended, Lease, Ticket
+from gateway.core.call import Envelope, Operation, Principal
+from gateway.core.errors import (
+    ConnectFailed,
+    CutShort,
+    DeadlineExceeded,
+    GatewayError,
+    ModelNotFound,
+    QueueFull,
+    RequestTimeout,
+    StreamInterrupted,
+    UpstreamLost,
+    UpstreamTimeout,
+)
+from gateway.core.outcome import End, Outcome, Usage
+from gateway.fleet.pool import Pool
+from gateway.openai import answer as answers
+from gateway.openai import envelope as envelopes
+from gateway.openai import errors
+from gateway.openai.sse import Scanner, Verdict
+from gateway.proxy.client import Client, Part
+from gateway.proxy.retry import Decision, Fault, decide
+from gateway.transport import Loss, Sending
+
+if TYPE_CHECKING:
+    from gateway.openai.names import Rename
+    from gateway.proxy.proxy import Proxy
+
+MAX_HELD_BYTES = 64 * 1024
+"""Events before the first content: a role and a few comments. More than this is no answer."""
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+"""A whole answer is held until it is complete; a longer one must be streamed."""
+_LAST_CHUNK_SECONDS = 1.0
+"""How long after `[DONE]` the engine may take to end its answer before the client's is ended without it."""
+_CLIENT_CLOSED_REQUEST = 499
+_OK = 200
+_BUSY = frozenset({429, 503})
+_CLIENT_FAULTS = frozenset({400, 413, 422})
+_EVENT_STREAM = b"text/event-stream"
+_STREAM_HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+_LOSSES: Mapping[Loss, Fault] = {
+    Loss.REFUSED: Fault.REFUSED,
+    Loss.STALE: Fault.STALE,
+    Loss.LOST: Fault.LOST,
+    Loss.GARBAGE: Fault.GARBAGE,
+}
+_ENDED: Mapping[Fault, Ended] = {
+    Fault.REFUSED: Ended.REFUSED,
+    Fault.BUSY: Ended.UNJUDGED,
+}
+"""How a fault ends the lease; any other is the engine's failure."""
+
+
+class State(StrEnum):
+    """Where a call is in its life. A string, because an `Enum` hashes itself in Python, twice for each transition."""
+
+    READING = "reading"
+    WAITING = "waiting"
+    DISPATCHED = "dispatched"
+    HEAD = "head"
+    STREAMING = "streaming"
+    DONE = "done"
+    FAILED = "failed"
+
+
+_NEXT: Mapping[State, frozenset[State]] = {
+    State.READING: frozenset({State.WAITING, State.DISPATCHED, State.FAILED}),
+    State.WAITING: frozenset({State.DISPATCHED, State.FAILED}),
+    State.DISPATCHED: frozenset({State.HEAD, State.DISPATCHED, State.FAILED}),
+    State.HEAD: frozenset({State.STREAMING, State.DISPATCHED, State.DONE, State.FAILED}),
+    State.STREAMING: frozenset({State.DONE, State.FAILED}),
+    State.DONE: frozenset(),
+    State.FAILED: frozenset(),
+}
+_OVER = frozenset({State.DONE, State.FAILED})
+
+
+class Exchange:
+    """One call. `refusal` is why it will not be served, known before its body is there; `None` if it may be."""
+
+    __slots__ = (
+        "_arrived",
+        "_body",
+        "_client",
+        "_content_type",
+        "_deadline",
+        "_dispatched_at",
+        "_dispatches",
+        "_engine_id",
+        "_envelope",
+        "_first_content",
+        "_held",
+        "_last_heard",
+        "_lease",
+        "_paused_at",
+        "_pool",
+        "_proxy",
+        "_rename",
+        "_replica_id",
+        "_resent",
+        "_scanner",
+        "_sending",
+        "_size",
+        "_status",
+        "_ticket",
+        "operation",
+        "principal",
+        "refusal",
+        "request_id",
+        "state",
+    )
+
+    def __init__(
+        self,
+        proxy: Proxy,
+        client: Client,
+        operation: Operation,
+        request_id: str,
+        engine_id: str,
+        principal: Principal | None,
+        refusal: GatewayError | None,
+    ) -> None:
+        self._proxy = proxy
+        self._client = client
+        self.operation = operation
+        self.request_id = request_id
+        self._engine_id = engine_id
+        self.principal = principal
+        self.refusal = refusal
+        self.state = State.READING
+        self._arrived = proxy.clock()
+        self._deadline = self._arrived + proxy.timeouts.total
+        self._envelope: Envelope | None = None
+        self._pool: Pool | None = None
+        self._ticket: Ticket | None = None
+        self._lease: Lease | None = None
+        self._sending: Sending | None = None
+        self._scanner: Scanner | None = None
+        self._rename: Rename | None = None
+        self._replica_id: str | None = None
+        self._body: list[bytes] = []
+        self._dispatches = 0
+        self._resent = False
+        self._dispatched_at: float | None = None
+        self._first_content: float | None = None
+        self._paused_at: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.request_id} {self.state.value} on {self._replica_id}>"
+
+    # --- events from the client's side
+
+    def request(self, body: bytes) -> None:
+        """The body is complete."""
+        if self.state is not State.READING:
+            return
+        if self.refusal is not None:
+            self.refuse(self.refusal)
+            return
+        proxy = self._proxy
+        try:
+            envelope = self._envelope = envelopes.read(self.operation, body)
+            pool = proxy.catalog.resolve(envelope.model)
+            if self.principal is None or not self.principal.may_use(pool.model):
+                raise ModelNotFound.named(envelope.model)
+            self._pool = pool
+            admitted = proxy.admission.admit(
+                pool, self, min(proxy.clock() + proxy.timeouts.queue, self._deadline)
+            )
+        except GatewayError as error:
+            self.refuse(error)
+            return
+        if isinstance(admitted, Lease):
+            self.granted(admitted)
+        else:
+            self._ticket = admitted
+            self._enter(State.WAITING)
+
+    def refuse(self, error: GatewayError) -> None:
+        """Answer `error`: for what is wrong with the request, and whatever ends it before content was sent."""
+        if self.state in _OVER:
+            return
+        headers = [*errors.headers_of(error), self._id_header()]
+        body = errors.body_of(error)
+        self._end(State.FAILED, Outcome(error.outcome), error.status, error.code)
+        self._client.answer(error.status, headers, body)
+
+    def client_gone(self) -> None:
+        """The client's connection is closed. The engine is told by the closing of ours, at once, in every phase."""
+        if self.state in _OVER:
+            return
+        if self._is_complete():
+            self._end(State.DONE, Outcome.OK, _OK, None, Ended.WELL)
+            return
+        status = _OK if self.state is State.STREAMING else _CLIENT_CLOSED_REQUEST
+        self._end(State.FAILED, Outcome.CLIENT_GONE, status, None)
+
+    def cut(self, error: GatewayError) -> None:
+        """End the call because the gateway stops; `error` tells one that was sent to no engine."""
+        if self.state in _OVER:
+            return
+        if self._is_complete():
+            self._complete(b"")
+        elif self._dispatches:
+            self._give_up(CutShort("This gateway is shutting down."), Ended.UNJUDGED)
+        else:
+            self.refuse(error)
+
+    def writable(self, is_writable: bool) -> None:
+        """The client takes more, or cannot for now: the engine is held back, nothing piles up here."""
+        sending = self._sending
+        if is_writable:
+            self._paused_at = None
+            self._last_heard = self._proxy.clock()
+            if sending is not None:
+                sending.resume()
+        else:
+            self._paused_at = self._proxy.clock()
+            if sending is not None:
+                sending.pause()
+
+    # --- events from admission
+
+    def granted(self, lease: Lease) -> None:
+        """A slot is ours."""
+        self._ticket = None
+        self._dispatch(lease, fresh=False)
+
+    def evicted(self, error: GatewayError) -> None:
+        """There will be no slot."""
+        self._ticket = None
+        self.refuse(error)
+
+    # --- events from the engine's side
+
+    def upstream_head(self, status: int, content_type: bytes) -> None:
+        """The engine's status and headers are there."""
+        self._enter(State.HEAD)
+        self._status = status
+        self._last_heard = self._proxy.clock()
+        if self._scanner is not None:
+            if status != _OK:
+                self._scanner = None
+            elif not content_type.startswith(_EVENT_STREAM):
+                self._fault(Fault.GARBAGE)
+
+    def upstream_data(self, data: bytes, *, last: bool) -> None:
+        """More of the engine's answer."""
+        if not self._is_complete():  # what an engine says after `[DONE]` keeps nobody waiting
+            self._last_heard = self._proxy.clock()
+        if last:
+            self._sending = None
+        if self._scanner is not None:
+            self._relay(self._scanner, data, last=last)
+            return
+        self._size += len(data)
+        if self._size > MAX_ANSWER_BYTES:
+            self._fault(Fault.GARBAGE)
+            return
+        self._body.append(data)
+        if last:
+            self._whole(b"".join(self._body))
+
+    def upstream_lost(self, loss: Loss) -> None:
+        """The engine's answer will not be complete."""
+        self._sending = None
+        if self._is_complete():
+            self._complete(b"")
+        else:
+            self._fault(_LOSSES[loss])
+
+    def tick(self, now: float) -> None:
+        """Time has passed: end what has waited too long. Waiting in the queue is bounded by the queue."""
+        timeouts = self._proxy.timeouts
+        if self.state is State.READING:
+            if now - self._arrived > timeouts.body:
+                self.refuse(RequestTimeout("The request body did not arrive in time."))
+        elif self.state is State.STREAMING:
+            self._tick_streaming(now)
+        elif self._dispatched_at is not None:
+            is_stream = self._envelope is not None and self._envelope.stream
+            if now > self._deadline:
+                self._give_up(_too_long(), Ended.UNJUDGED)
+            elif is_stream and now - self._dispatched_at > timeouts.first_token:
+                self._fault(Fault.TIMEOUT)
+
+    def _tick_streaming(self, now: float) -> None:
+        stall = self._proxy.timeouts.stall
+        paused = self._paused_at
+        if paused is not None and now - paused > stall:
+            self._end(State.FAILED, Outcome.CLIENT_GONE, _OK, None)
+            self._client.send(b"", Part.ABORT)
+        elif self._is_complete():
+            if paused is None and now - self._last_heard > _LAST_CHUNK_SECONDS:
+                self._complete(b"")
+        elif now > self._deadline:
+            self._give_up(_too_long(), Ended.UNJUDGED)
+        elif paused is None and now - self._last_heard > stall:
+            self._fault(Fault.TIMEOUT)
+
+    # --- what follows from them
+
+    def _dispatch(self, lease: Lease, *, fresh: bool) -> None:
+        envelope, proxy = self._envelope, self._proxy
+        assert envelope is not None  # noqa: S101 - nothing is admitted before its body was read
+        self._lease = lease
+        self._dispatches += 1
+        self._replica_id = lease.replica.endpoint.id
+        self._dispatched_at = self._last_heard = proxy.clock()
+        self._scanner = Scanner(strip_usage=envelope.strip_usage) if envelope.stream else None
+        self._rename = None if lease.model == envelope.model else proxy.rename(lease.model, envelope.model)
+        self._body = []
+        self._size = 0
+        self._held = b""
+        self._enter(State.DISPATCHED)
+        engine_id = self._engine_id if self._dispatches == 1 else f"{self._engine_id}-{self._dispatches}"
+        body = envelopes.upstream_body(envelope, lease.model)
+        sending = proxy.transport.send(
+            lease.replica.endpoint, self.operation, engine_id, body, self, fresh=fresh
+        )
+        if self._lease is lease:
+            self._sending = sending
+
+    def _relay(self, scanner: Scanner, data: bytes, *, last: bool) -> None:
+        out = scanner.feed(data)
+        if out and self._rename is not None:
+            out = self._rename(out)
+        if self.state is State.HEAD:
+            out = self._open_stream(scanner, out)
+        verdict = scanner.verdict
+        if not last and (verdict is Verdict.OPEN or verdict is Verdict.COMPLETE):
+            if out:
+                self._client.send(out, Part.MORE)
+        elif verdict is Verdict.COMPLETE:
+            self._complete(out)
+        elif verdict is Verdict.ERROR:
+            self._engine_error(_OK, scanner.error or b"", out)
+        else:
+            self._fault(Fault.GARBAGE if verdict is Verdict.GARBAGE else Fault.LOST, out)
+
+    def _open_stream(self, scanner: Scanner, out: bytes) -> bytes:
+        """Hold events back until one carries content; with it, send the head and give back all that was held."""
+        out = self._held + out
+        if not scanner.has_content:
+            self._held = out
+            if len(out) > MAX_HELD_BYTES:
+                scanner.verdict = Verdict.GARBAGE
+            return b""
+        self._held = b""
+        self._first_content = self._last_heard
+        self._enter(State.STREAMING)
+        if self._paused_at is not None:  # the client has not read what it was sent before this call
+            self._paused_at = self._last_heard
+            if self._sending is not None:
+                self._sending.pause()
+        self._client.begin(_OK, (*_STREAM_HEADERS, self._id_header()))
+        return out
+
+    def _complete(self, out: bytes) -> None:
+        """Every choice finished and `[DONE]` was sent: the one way in which a stream ends in good form."""
+        self._end(State.DONE, Outcome.OK, _OK, None, Ended.WELL)
+        self._client.send(out, Part.LAST)
+
+    def _whole(self, body: bytes) -> None:
+        """A whole answer is there, not a stream."""
+        status = self._status
+        if status != _OK:
+            self._engine_error(status, body, b"")
+            return
+        answer = answers.read(body)
+        if answer is None:
+            self._fault(Fault.GARBAGE)
+            return
+        if self._rename is not None:
+            body = self._rename(body)
+        self._first_content = self._last_heard
+        self._end(State.DONE, Outcome.OK, _OK, None, Ended.WELL, answer.usage)
+        self._client.answer(_OK, ((b"content-type", errors.JSON), self._id_header()), body)
+
+    def _engine_error(self, status: int, body: bytes, out: bytes) -> None:
+        """The engine answered an error, by its status or as an event of its stream."""
+        error = errors.read_engine_error(status, body)
+        if error.status in _BUSY:
+            self._fault(Fault.BUSY, out)
+        elif error.status in _CLIENT_FAULTS and self.state is not State.STREAMING:
+            headers = ((b"content-type", errors.JSON), (b"x-should-retry", b"false"), self._id_header())
+            self._end(State.DONE, Outcome.CLIENT_ERROR, error.status, error.code, Ended.WELL)
+            self._client.answer(error.status, headers, errors.client_body_of(error))
+        else:
+            self._fault(Fault.FAILED, out)
+
+    def _fault(self, fault: Fault, out: bytes = b"") -> None:
+        """The engine failed this call. `out` is what of its stream may still go to the client."""
+        self._close_sending()
+        ended = _ENDED.get(fault, Ended.FAILED)
+        decision = decide(
+            fault,
+            content_sent=self.state is State.STREAMING,
+            dispatches=self._dispatches,
+            resent=self._resent,
+        )
+        if decision is Decision.RESEND and self._lease is not None:
+            self._resent = True
+            self._dispatches -= 1
+            self._dispatch(self._lease, fresh=True)
+            return
+        if decision is Decision.MOVE and self._move(ended):
+            return
+        self._give_up(_error_of(fault, self._proxy.timeouts.retry_after), ended, out)
+
+    def _move(self, ended: Ended) -> bool:
+        """Send again to another replica if one has room now."""
+        lease, self._lease = self._lease, None
+        if lease is None or self._pool is None:
+            return False
+        replacement = self._proxy.admission.move(self._pool, without=lease.replica)
+        lease.release(ended)
+        if replacement is None:
+            return False
+        self._dispatch(replacement, fresh=False)
+        return True
+
+    def _give_up(self, error: GatewayError, ended: Ended, out: bytes = b"") -> None:
+        """Tell the client: as a status while that can be, in-band once content was sent."""
+        self._close_sending()
+        if self._lease is not None:
+            self._lease.release(ended)
+        if self.state is not State.STREAMING:
+            self.refuse(error)
+            return
+        interrupted = StreamInterrupted("The answer was interrupted: the engine failed or took too long.")
+        self._end(State.FAILED, Outcome(error.outcome), _OK, interrupted.code)
+        self._client.send(out + errors.event_of(interrupted), Part.BROKEN)
+
+    def _end(
+        self,
+        state: State,
+        outcome: Outcome,
+        status: int,
+        code: str | None,
+        ended: Ended = Ended.UNJUDGED,
+        usage: Usage | None = None,
+    ) -> None:
+        """Give back all that is held and tell of it, once. Nothing of the Exchange acts after this."""
+        self._enter(state)
+        self._close_sending()
+        ticket, self._ticket = self._ticket, None
+        if ticket is not None:
+            ticket.cancel()
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.release(ended)
+        if usage is None and self._scanner is not None:
+            usage = self._scanner.usage
+        envelope, pool = self._envelope, self._pool
+        # A kept connection keeps its last Exchange: not the request and the answer with it.
+        self._envelope, self._body = None, []
+        self._proxy.ended(
+            self,
+            End(
+                request_id=self.request_id,
+                operation=self.operation.name,
+                principal=self.principal,
+                model=None if pool is None else pool.model,
+                stream=envelope is not None and envelope.stream,
+                outcome=outcome,
+                status=status,
+                code=code,
+                replica=self._replica_id,
+                attempts=self._dispatches,
+                usage=usage,
+                arrived=self._arrived,
+                dispatched=self._dispatched_at,
+                first_content=self._first_content,
+                ended=self._proxy.clock(),
+            ),
+        )
+
+    def _close_sending(self) -> None:
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            sending.close()
+
+    def _is_complete(self) -> bool:
+        return self._scanner is not None and self._scanner.verdict is Verdict.COMPLETE
+
+    def _enter(self, state: State) -> None:
+        if state not in _NEXT[self.state]:
+            raise RuntimeError(f"{self!r} cannot become {state.value}")
+        self.state = state
+
+    def _id_header(self) -> tuple[bytes, bytes]:
+        return (b"x-request-id", self.request_id.encode())
+
+
+def _too_long() -> DeadlineExceeded:
+    return DeadlineExceeded("The request took longer than it may.")
+
+
+def _error_of(fault: Fault, retry_after: int) -> GatewayError:
+    """What the client is told when a fault is final."""
+    if fault is Fault.REFUSED:
+        return ConnectFailed("The engine cannot be reached. Try again later.", retry_after=retry_after)
+    if fault is Fault.BUSY:
+        return QueueFull("Every engine of this model is busy. Try again later.", retry_after=retry_after)
+    if fault is Fault.TIMEOUT:
+        return UpstreamTimeout("The engine did not answer in time.")
+    return UpstreamLost("The engine failed before it answered.")

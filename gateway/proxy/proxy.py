@@ -1,0 +1,173 @@
+"""What every Exchange needs, and the list of those that live.
+
+Built once by `app`; the drivers call `open` for each request, the app calls `sweep` twice a second.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from gateway.admission import Admission
+from gateway.auth.base import Authenticator
+from gateway.auth.credential import bearer
+from gateway.core.call import Operation, Principal
+from gateway.core.errors import BodyTooLarge, Draining, GatewayError, InvalidRequest, UnsupportedMediaType
+from gateway.core.outcome import End, OnEnd
+from gateway.fleet.catalog import Catalog
+from gateway.openai.names import Rename
+from gateway.proxy.client import Client
+from gateway.proxy.exchange import Exchange, State
+from gateway.transport import Transport
+
+SWEEP_EVERY = 0.5
+"""Seconds between two sweeps: how late a timeout may be. One timer for all calls, not one for each."""
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Bounds on each wait of a call, in seconds."""
+
+    body: float = 30.0
+    """From the head of a request to the end of its body."""
+    queue: float = 30.0
+    first_token: float = 120.0
+    """From dispatch to the first content of a stream."""
+    stall: float = 30.0
+    """Between two reads of a stream, and between two writes to a client that does not read."""
+    total: float = 600.0
+    retry_after: int = 1
+    """What to name in `retry-after` when an engine turned a call away."""
+
+
+class Proxy:
+    """The data plane without its sockets."""
+
+    def __init__(
+        self,
+        *,
+        authenticator: Authenticator,
+        catalog: Catalog,
+        admission: Admission,
+        transport: Transport,
+        timeouts: Timeouts,
+        max_body_bytes: int,
+        clock: Callable[[], float],
+        rng: random.Random,
+        on_end: OnEnd,
+    ) -> None:
+        self.authenticator = authenticator
+        self.catalog = catalog
+        self.admission = admission
+        self.transport = transport
+        self.timeouts = timeouts
+        self.max_body_bytes = max_body_bytes
+        self.clock = clock
+        self.is_draining = False
+        self._rng = rng
+        self._on_end = on_end
+        self._live: set[Exchange] = set()
+        self._renames: dict[tuple[str, str], Rename] = {}
+
+    def __repr__(self) -> str:
+        return f"<Proxy {len(self._live)} live{', draining' if self.is_draining else ''}>"
+
+    @property
+    def live(self) -> int:
+        """Calls that are not over."""
+        return len(self._live)
+
+    def open(self, operation: Operation, headers: Iterable[tuple[bytes, bytes]], client: Client) -> Exchange:
+        """Begin a call from its head (lower-case header names). Never raises: see `Exchange.refusal`."""
+        request_id = credential = None
+        refusal: GatewayError | None = None
+        principal: Principal | None = None
+        try:
+            for name, value in headers:
+                if name not in _READ:
+                    continue
+                if name == b"authorization":
+                    credential = bearer(value, credential)
+                elif name != b"x-request-id":
+                    self._check(name, value)
+                elif _REQUEST_ID.fullmatch(value):
+                    request_id = value.decode()
+            principal = self.authenticator.authenticate(credential)
+            if self.is_draining:
+                raise Draining("This gateway is shutting down. Try again.", retry_after=1)
+        except GatewayError as error:
+            refusal = error.with_traceback(None)  # a traceback holds this frame, and the frame would hold it
+            request_id = request_id or _wanted_id(headers)
+        noise = self._rng.getrandbits(96)
+        engine_id = f"{request_id}-{noise & 0xFFFFFFFF:08x}" if request_id else f"req-{noise:024x}"
+        exchange = Exchange(self, client, operation, request_id or engine_id, engine_id, principal, refusal)
+        self._live.add(exchange)
+        return exchange
+
+    def rename(self, upstream: str, public: str) -> Rename:
+        """The renaming of a model in its answers, made once for each pair."""
+        found = self._renames.get((upstream, public))
+        if found is None:
+            found = self._renames[upstream, public] = Rename(upstream, public)
+        return found
+
+    def sweep(self) -> None:
+        """End what has waited too long, serve who can be served."""
+        now = self.clock()
+        for exchange in list(self._live):
+            exchange.tick(now)
+        self.admission.wake()
+
+    def cut(self) -> None:
+        """End every call that is not over: the process is about to stop.
+
+        Those that no engine works on go first, or each slot that comes free would start one of them.
+        """
+        for exchange in sorted(self._live, key=_is_at_an_engine):
+            exchange.cut(Draining("This gateway is shutting down. Try again.", retry_after=1))
+
+    def ended(self, exchange: Exchange, end: End) -> None:
+        """An Exchange is over."""
+        self._live.discard(exchange)
+        self._on_end(end)
+
+    def _check(self, name: bytes, value: bytes) -> None:
+        """One of the headers that say what the body is."""
+        if name == b"content-length":
+            if not value.isdigit():
+                raise InvalidRequest("The content-length is not a number.")
+            if int(value) > self.max_body_bytes:
+                raise too_large(self.max_body_bytes)
+        elif name == b"content-encoding":
+            if value.lower() != b"identity":
+                raise UnsupportedMediaType("Compressed request bodies are not accepted.")
+        elif value != _JSON and value.split(b";", 1)[0].strip().lower() != _JSON:
+            raise UnsupportedMediaType(
+                "The request body must be JSON: send `content-type: application/json`."
+            )
+
+
+def _is_at_an_engine(exchange: Exchange) -> bool:
+    return exchange.state not in {State.READING, State.WAITING}
+
+
+def _wanted_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The request id that a head asks for, wherever in it that stands."""
+    for name, value in headers:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return value.decode()
+    return None
+
+
+_READ = frozenset(
+    {b"authorization", b"x-request-id", b"content-length", b"content-encoding", b"content-type"}
+)
+_JSON = b"application/json"
+
+
+def too_large(max_body_bytes: int) -> BodyTooLarge:
+    """The refusal of a body over the cap."""
+    return BodyTooLarge(f"The request body is larger than the {max_body_bytes} bytes allowed.")
