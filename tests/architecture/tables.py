@@ -1,0 +1,145 @@
+"""The tables in `docs/` that are read off the program: `python -m tests.architecture.tables` writes them anew."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import httpx
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from config.paths import Paths
+from config.schema import Config
+from gateway.app import Gateway, build
+from gateway.core import errors
+from gateway.core.call import ANONYMOUS
+from gateway.core.errors import GatewayError
+from gateway.core.outcome import End, Outcome, Usage
+from gateway.fleet.endpoint import Condition, Endpoint, Sighting, UnixAddress
+from tests.architecture.repository import ROOT
+
+BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+
+
+def error_classes() -> list[type[GatewayError]]:
+    """Every error a caller can meet, by status, in the order in which the module has them."""
+    found = [
+        each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, GatewayError)
+    ]
+    return sorted(found, key=lambda error: error.status)
+
+
+def errors_table() -> Iterator[str]:
+    """One row for each class; those that only hold others together have no code of their own."""
+    yield "| status | `code` | `type` | `x-should-retry` | outcome | class | when |"
+    yield "|---|---|---|---|---|---|---|"
+    for error in error_classes():
+        if error.code is None or (error.__subclasses__() and error not in _RAISED_THEMSELVES):
+            continue
+        status = "200, in-band" if error is errors.StreamInterrupted else str(error.status)
+        retry = "-" if error is errors.StreamInterrupted else str(error.retry).lower()
+        when = _INSTEAD.get(error) or " ".join((error.__doc__ or "").split())
+        cells = (
+            status,
+            f"`{error.code}`",
+            f"`{error.type}`",
+            retry,
+            error.outcome,
+            f"`{error.__name__}`",
+            when,
+        )
+        yield f"| {' | '.join(cells)} |"
+
+
+_RAISED_THEMSELVES = {errors.GatewayError, errors.InvalidRequest}
+"""Classes with subclasses that are raised as they are, too."""
+
+_INSTEAD = {errors.GatewayError: "A bug in the gateway: the log has the traceback."}
+"""What to say of a class whose docstring speaks of the whole tree."""
+
+
+def metrics_table() -> Iterator[str]:
+    """One row for each metric that a scrape shows after one call and one request to the control plane."""
+    yield "| metric | type | labels | meaning |"
+    yield "|---|---|---|---|"
+    for family in sorted(scraped(), key=lambda family: family.name):
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        named = ", ".join(f"`{label}`" for label in sorted(labels)) or "-"
+        name = family.name + ("_total" if family.type == "counter" else "")
+        yield f"| `{name}` | {family.type} | {named} | {family.documentation.strip()} |"
+
+
+def scraped() -> list[Metric]:
+    """What `/metrics` shows, without the creation times that the client library adds."""
+    text = asyncio.run(_scrape())
+    return [family for family in text_string_to_metric_families(text) if not family.name.endswith("_created")]
+
+
+async def _scrape() -> str:
+    gateway = build(Config.model_validate({"auth": {"mode": "anonymous"}}), Paths(Path("unused")))
+    _have_a_past(gateway)
+    async with _client(gateway.app) as client:
+        await client.get("/v1/models")
+    async with _client(gateway.admin) as client:
+        return (await client.get("/metrics")).text
+
+
+def _client(app: Callable[..., object]) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")  # type: ignore[arg-type]
+
+
+def _have_a_past(gateway: Gateway) -> None:
+    """One replica and one call that ended well: every label then has a value."""
+    endpoint = Endpoint(
+        id="tiny-0",
+        address=UnixAddress("/run/tiny-0.sock"),
+        engine="vllm",
+        models=(("tiny", "tiny"),),
+        api_key=None,
+        max_in_flight=1,
+        idle_seconds=1.0,
+    )
+    gateway.catalog.publish("test", [Sighting(endpoint, Condition.READY)])
+    gateway.proxy._on_end(
+        End(
+            request_id="req-1",
+            operation="chat",
+            principal=ANONYMOUS,
+            model="tiny",
+            stream=True,
+            outcome=Outcome.OK,
+            status=200,
+            code=None,
+            replica="tiny-0",
+            attempts=1,
+            usage=Usage(1, 1, 1),
+            arrived=0.0,
+            dispatched=0.1,
+            first_content=0.2,
+            ended=0.3,
+        )
+    )
+
+
+TABLES: Mapping[Path, Callable[[], Iterator[str]]] = {
+    ROOT / "docs" / "errors.md": errors_table,
+    ROOT / "docs" / "metrics.md": metrics_table,
+}
+
+
+def with_table(page: str, rows: Iterator[str]) -> str:
+    """`page` with the table between its two marks replaced. Raises `ValueError` when it has no marks."""
+    before, after = page.index(BEGIN) + len(BEGIN), page.index(END)
+    return page[:before] + "\n\n" + "\n".join(rows) + "\n\n" + page[after:]
+
+
+def main() -> None:
+    """Write every table anew."""
+    for path, rows in TABLES.items():
+        path.write_text(with_table(path.read_text("utf-8"), rows()), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
