@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import httptools
 
@@ -23,6 +23,8 @@ MAX_HEAD_BYTES = 64 * 1024
 """An answer whose headers are longer is not one."""
 USER_TIMEOUT_MILLISECONDS = 10_000
 """TCP_USER_TIMEOUT: unacknowledged data for so long means that the engine's host is gone."""
+
+_Made = TypeVar("_Made")
 
 
 class Connection(asyncio.Protocol):
@@ -347,16 +349,34 @@ class Http1:
         loop = asyncio.get_running_loop()
         address = endpoint.address
         try:
-            async with asyncio.timeout(self._connect_seconds):
-                if isinstance(address, UnixAddress):
-                    await loop.create_unix_connection(lambda: connection, address.path)
-                else:
-                    transport, _ = await loop.create_connection(
-                        lambda: connection, address.host, address.port
-                    )
-                    _set_user_timeout(transport)
+            if isinstance(address, UnixAddress):  # connects or fails at once: there is no network to wait for
+                await loop.create_unix_connection(lambda: connection, address.path)
+            else:
+                transport, _ = await _within(
+                    self._connect_seconds,
+                    loop.create_connection(lambda: connection, address.host, address.port),
+                )
+                _set_user_timeout(transport)
         except (OSError, UnicodeError):  # TimeoutError is the first, a host that no name can have the second
             connection.refused()
+
+
+async def _within(seconds: float, connecting: Coroutine[Any, Any, _Made]) -> _Made:
+    """What `connecting` gives. Raises `TimeoutError` when that takes longer than `seconds`.
+
+    A loop that was held up runs its timers before it looks at its sockets: a connection that is there by then counts.
+    """
+    task = asyncio.ensure_future(connecting)
+    try:
+        await asyncio.wait((task,), timeout=seconds)
+        for _ in range(2):
+            if not task.done():
+                await asyncio.sleep(0)
+        if not task.done():
+            raise TimeoutError
+        return task.result()
+    finally:
+        task.cancel()
 
 
 def _set_user_timeout(transport: asyncio.Transport) -> None:
