@@ -16,6 +16,7 @@ const stream = await client.chat.completions.create(
     model: "tiny",
     messages: [{ role: "user", content: "Count to 100." }],
     max_tokens: 3500,
+    n: 8, // seconds of work, also for a fast machine: it must not be over before it is aborted
     ignore_eos: true,
     stream: true,
   },
