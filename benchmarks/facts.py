@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from benchmarks import nginx
+
 PACKAGES = ("cascadia-gateway", "uvicorn", "uvloop", "httptools", "fastapi", "msgspec", "prometheus-client")
 
 
@@ -21,6 +23,7 @@ def facts() -> dict[str, object]:
         "cores": os.cpu_count(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": {name: _version(name) for name in PACKAGES},
+        "nginx": nginx.version(),
     }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from benchmarks.processes import Child
+from benchmarks.processes import Child, cpu_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +21,16 @@ class Usage:
     client: float
     others: float
     """Of processes that are none of ours: what disturbed the measurement. In ticks of 10 ms."""
+    softirq: float
+    """Of interrupts and softirqs, the network's among them, on all cores: in a process's own CPU time as well, unless
+    the kernel accounts for them apart (CONFIG_IRQ_TIME_ACCOUNTING), and then in `others` too. In ticks of 10 ms."""
 
 
 class Meter:
-    """Reads the clocks of the processes. `system` is `None` where the client speaks to the engines themselves."""
+    """Reads the clocks of the processes and of what they had started when this was made.
+
+    `system` is `None` where the client speaks to the engines themselves.
+    """
 
     def __init__(
         self,
@@ -34,8 +40,8 @@ class Meter:
         own_cpu: Callable[[], float] = time.process_time,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._system = system
-        self._engines = engines
+        self._system = () if system is None else system.pids()
+        self._engines = tuple(pid for engine in engines for pid in engine.pids())
         self._own_cpu = own_cpu
         self._clock = clock
         self._begun = self._read()
@@ -47,17 +53,19 @@ class Meter:
     def end(self) -> Usage:
         """What was used since `begin`."""
         ended = self._read()
-        seconds, system, engines, client, machine = (
+        seconds, system, engines, client, machine, softirq = (
             after - before for after, before in zip(ended, self._begun, strict=True)
         )
-        return Usage(seconds, system, engines, client, max(0.0, machine - system - engines - client))
+        others = max(0.0, machine - system - engines - client)
+        return Usage(seconds, system, engines, client, others, softirq)
 
     def _read(self) -> tuple[float, ...]:
         busy = psutil.cpu_times()
         return (
             self._clock(),
-            0.0 if self._system is None else self._system.cpu_seconds(),
-            sum(engine.cpu_seconds() for engine in self._engines),
+            sum(map(cpu_seconds, self._system)),
+            sum(map(cpu_seconds, self._engines)),
             self._own_cpu(),
             busy.user + busy.nice + busy.system + busy.irq + busy.softirq,
+            busy.irq + busy.softirq,
         )

@@ -1,8 +1,9 @@
-"""Child processes: started on their core, waited for, measured, stopped."""
+"""Child processes: started on their core, waited for, measured with those they start themselves, stopped."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +34,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 class Child:
-    """One process of the benchmark's own. Its owner calls `stop`."""
+    """One process of the benchmark's own, with its descendants. Its owner calls `stop`."""
 
     def __init__(
         self,
@@ -67,13 +68,13 @@ class Child:
         """Process id."""
         return self._process.pid
 
-    def cpu_seconds(self) -> float:
-        """CPU time used so far."""
-        return cpu_seconds(self.pid)
+    def pids(self) -> tuple[int, ...]:
+        """Its process id and those of all it has started. Reads the whole process table: not within a window."""
+        return (self.pid, *(child.pid for child in psutil.Process(self.pid).children(recursive=True)))
 
     def pss_bytes(self) -> int:
         """Proportional set size: memory, with what is shared divided among those who share it."""
-        return int(psutil.Process(self.pid).memory_full_info().pss)
+        return sum(int(psutil.Process(pid).memory_full_info().pss) for pid in self.pids())
 
     def wait_until(self, missing: Callable[[], str | None]) -> float:
         """Poll until nothing is `missing`; returns the seconds since the start. Raises `StartError`."""
@@ -97,7 +98,7 @@ class Child:
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            os.killpg(self.pid, signal.SIGKILL)  # its own session's: nothing it started is left behind
             self._process.wait()
 
 

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks.systems import BASELINE, PRODUCT, REFERENCE
+from benchmarks.targets import TARGETS
+
 BUSY_CORES = 0.9
 """A core busier than this is the limit of what was measured."""
 DISTURBED_CORES = 0.25
 """More than this used by other processes, and the rates are theirs as well; CPU per request bears it better."""
 
-Medians = Mapping[str, Mapping[str, float]]
-"""System → figure → median over the rounds."""
+BySystem = Mapping[str, Mapping[str, float]]
+"""System → figure → value."""
+
+_LABEL_WIDTH = 35
+_PLAIN_WIDTH = 9  # of the systems that are not set against the reference
+_RATIO_WIDTH = 17
+_BOUND_WIDTH = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +30,6 @@ class Row:
     figure: str
     form: str
     baseline: str | None = None
-    added: bool = False
-    """Show what a system adds to the baseline, not what it comes to."""
 
 
 ROWS: tuple[Row, ...] = (
@@ -31,13 +37,15 @@ ROWS: tuple[Row, ...] = (
     Row("  CPU µs/request", "plain_1k.cpu_us", ".1f", "plain_1k.engine_cpu_us"),
     Row("plain 16 KB, 64 at once: requests/s", "plain_16k.rate", ",.0f"),
     Row("  CPU µs/request", "plain_16k.cpu_us", ".1f", "plain_16k.engine_cpu_us"),
-    Row("100 requests/s: p50 ms", "latency.p50_ms", ".2f", added=True),
-    Row("  p95 ms", "latency.p95_ms", ".2f", added=True),
-    Row("  p99 ms", "latency.p99_ms", ".2f", added=True),
+    Row("100 requests/s: p50 ms", "latency.added_p50_ms", "+.2f", "latency.p50_ms"),
+    Row("  p95 ms", "latency.added_p95_ms", "+.2f", "latency.p95_ms"),
+    Row("  p99 ms", "latency.added_p99_ms", "+.2f", "latency.p99_ms"),
     Row("100 streams, 20 ms: CPU µs/chunk", "streams_100.cpu_us", ".1f", "streams_100.engine_cpu_us"),
-    Row("  first token p50 ms", "streams_100.ttft_p50_ms", ".2f", added=True),
+    Row("  first token p50 ms", "streams_100.added_ttft_p50_ms", "+.2f", "streams_100.ttft_p50_ms"),
+    Row("  first token p95 ms", "streams_100.added_ttft_p95_ms", "+.2f", "streams_100.ttft_p95_ms"),
     Row("500 streams, 20 ms: CPU µs/chunk", "streams_500.cpu_us", ".1f", "streams_500.engine_cpu_us"),
-    Row("  first token p50 ms", "streams_500.ttft_p50_ms", ".2f", added=True),
+    Row("  first token p50 ms", "streams_500.added_ttft_p50_ms", "+.2f", "streams_500.ttft_p50_ms"),
+    Row("  first token p95 ms", "streams_500.added_ttft_p95_ms", "+.2f", "streams_500.ttft_p95_ms"),
     Row("64 streams, unpaced: chunks/s", "burst.rate", ",.0f"),
     Row("  CPU µs/chunk", "burst.cpu_us", ".1f", "burst.engine_cpu_us"),
     Row("memory (PSS), idle: MB", "idle.pss_mb", ".1f"),
@@ -45,40 +53,48 @@ ROWS: tuple[Row, ...] = (
     Row("cold start to the first answer: s", "start.seconds", ".2f"),
     Row("lost or unfinished", "failures", ".0f"),
 )
+_BOUNDS = {target.figure: target.bound for target in TARGETS}
+_BOUNDS["failures"] = _BOUNDS["streams_500.failures"]  # one row for all loads: none may lose any
 
 
-def lines(medians: Medians, *, title: str, scenarios: Sequence[str], is_shared: bool) -> Iterator[str]:
-    """The table, at most 25 lines. The first system is the baseline."""
+def lines(
+    medians: BySystem, ratios: BySystem, *, title: str, scenarios: Sequence[str], is_shared: bool
+) -> Iterator[str]:
+    """The table, at most 25 lines."""
     names = list(medians)
-    baseline = medians[names[0]]
     yield title
-    yield f"{'':<38}" + "".join(f"{name:>19}" for name in names)
+    yield _line("", [*names, f"{PRODUCT} target"], names)
     for row in ROWS:
-        cells = [_baseline(row, baseline), *(_cell(row, medians[name], baseline) for name in names[1:])]
+        cells = [_cell(row, name, medians, ratios) for name in names]
         if any(cells):
-            yield f"{row.label:<38}" + "".join(f"{cell or '-':>19}" for cell in cells)
-    yield f"{names[0]}: CPU is the engine's own. Other systems: their own CPU (and times the engine's); + is what they add."
+            yield _line(row.label, [*(cell or "-" for cell in cells), _BOUNDS.get(row.figure, "")], names)
+    yield (
+        f"{BASELINE}: CPU is the engine's own. Others: their own CPU; + is what they add; (times {REFERENCE}'s)."
+    )
     yield from _limits(medians, scenarios, is_shared=is_shared)
 
 
-def _baseline(row: Row, figures: Mapping[str, float]) -> str:
-    value = figures.get(row.baseline or row.figure)
-    return "" if value is None else format(value, row.form)
+def _line(label: str, cells: Sequence[str], names: Sequence[str]) -> str:
+    widths = [_PLAIN_WIDTH if name in {BASELINE, REFERENCE} else _RATIO_WIDTH for name in names]
+    shown = [f"{cell:>{width}}" for cell, width in zip(cells, [*widths, _BOUND_WIDTH], strict=True)]
+    return f"{label:<{_LABEL_WIDTH}}{''.join(shown)}".rstrip()
 
 
-def _cell(row: Row, figures: Mapping[str, float], baseline: Mapping[str, float]) -> str:
-    value = figures.get(row.figure)
+def _cell(row: Row, name: str, medians: BySystem, ratios: BySystem) -> str:
+    if name == BASELINE:
+        value = medians[name].get(row.baseline or row.figure)
+        return "" if value is None else format(value, row.form.removeprefix("+"))
+    value = medians[name].get(row.figure)
     if value is None:
         return ""
-    base = baseline.get(row.baseline or row.figure)
-    if row.added:
-        return "" if base is None else format(value - base, "+" + row.form)
-    if base and row.figure != "failures":
-        return f"{value:{row.form}} ({value / base:.2f}x)"
-    return format(value, row.form)
+    shown = format(value, row.form)
+    if name == REFERENCE or row.figure == "failures":
+        return shown
+    ratio = ratios.get(name, {}).get(row.figure)
+    return f"{shown} ({'-' if ratio is None else f'{ratio:.2f}x'})"
 
 
-def _limits(medians: Medians, scenarios: Sequence[str], *, is_shared: bool) -> Iterator[str]:
+def _limits(medians: BySystem, scenarios: Sequence[str], *, is_shared: bool) -> Iterator[str]:
     """At most two lines: where client or engine were the limit, where others disturbed."""
     limited = [
         f"{scenario}/{name}"

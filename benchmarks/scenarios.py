@@ -135,6 +135,7 @@ def _shares(measured: Measured) -> Figures:
         "engine_cores": usage.engines / usage.seconds,
         "client_cores": usage.client / usage.seconds,
         "other_cores": usage.others / usage.seconds,
+        "softirq_cores": usage.softirq / usage.seconds,
         "lost": float(measured.lost.total()),
         "unfinished": float(measured.unfinished),
     }

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import msgspec
 
+from benchmarks import nginx
 from benchmarks.client import Address
 from benchmarks.placement import Placement
 from benchmarks.processes import Child, unanswered
@@ -31,6 +32,7 @@ class Site:
     folder: Path
     port: int
     engines: tuple[Address, ...]
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,12 @@ class System:
     """One row of the table.
 
     `command` prepares `Site.folder` and says what to run; `None`: nothing, the client speaks to the engines.
+    `missing` says in one line what is not installed; `None`: nothing.
     """
 
     name: str
     command: Callable[[Site], Sequence[str]] | None
+    missing: Callable[[], str | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +96,27 @@ def _gateway(module: Sequence[str]) -> Callable[[Site], Sequence[str]]:
     return command
 
 
+def _nginx(site: Site) -> Sequence[str]:
+    return nginx.command(site.folder, port=site.port, engines=site.engines, key=site.key)
+
+
+BASELINE = "direct"
+"""What latencies are added to."""
+REFERENCE = "nginx"
+"""What the others' figures are set against, as ratios."""
+PRODUCT = "edge"
+"""The gateway as it is run: what has targets."""
+
 SYSTEMS: Mapping[str, System] = {
     system.name: system
     for system in (
         System("direct", None),
+        System("nginx", _nginx, nginx.missing),
         System("edge", _gateway(["gateway", "gateway", "--quiet"])),
         System("asgi", _gateway(["benchmarks.plain_gateway"])),
     )
 }
-"""Name → what is compared. The first is the baseline."""
+"""Name → what is compared."""
 
 
 @contextmanager
@@ -132,10 +148,10 @@ def running(system: System, engines: Engines, placement: Placement) -> Iterator[
         return
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cascadia-bench-")))
-        site = Site(folder, _free_port(), engines.addresses)
         key = (
             KeyFile(folder / "data" / "keys.json", folder / "data" / "pepper", time.time).create("bench").text
         )
+        site = Site(folder, _free_port(), engines.addresses, key)
         command = system.command(site)
         child = Child(command, placement.gateway, _bytecode(engines.folder), folder / "log")
         stack.callback(child.stop)
