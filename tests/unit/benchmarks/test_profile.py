@@ -36,7 +36,7 @@ def test_the_gateways_are_systems_and_nothing_else_is():
 def test_without_its_sampler_it_says_where_that_comes_from(tmp_path, monkeypatch):
     monkeypatch.setattr(profile.sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(profile.SpyError, match="requirements/dev.txt"):
+    with pytest.raises(profile.SpyError, match=r"requirements/dev\.txt"):
         profile._spy()
 
 
