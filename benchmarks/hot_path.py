@@ -96,7 +96,7 @@ class Rig:
             idle_seconds=1e9,
         )
         gateway.catalog.publish("bench", [Sighting(endpoint, Condition.READY)])
-        protocol: Any = edge_protocol(gateway.proxy)
+        protocol: Any = edge_protocol(gateway.proxy, gateway.guard)
         config = uvicorn.Config(
             cast("Any", gateway.app),
             http=protocol,

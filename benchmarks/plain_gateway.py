@@ -1,4 +1,4 @@
-"""The gateway with its ASGI driver alone, under uvicorn's own HTTP protocol: `python -m benchmarks.plain_gateway`."""
+"""The gateway with its ASGI driver alone, under uvicorn's HTTP protocol and its guard: `python -m benchmarks.plain_gateway`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from config.load import load
 from config.paths import paths_of
 from gateway.app import run
+from gateway.proxy.guarded import guarded_protocol
 
 
 def main() -> int:
@@ -21,7 +22,7 @@ def main() -> int:
         config,
         paths_of(config, os.environ),
         announce=lambda _: None,
-        protocol=lambda _: "httptools",
+        protocol=lambda _, guard: guarded_protocol(guard),
     )
 
 

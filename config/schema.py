@@ -7,7 +7,7 @@ wrong place. Relations between fields that one field cannot know are checked at 
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -21,6 +21,7 @@ BUNDLED_MODEL = "bundled"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,255}")
 _LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>\d{1,5})")
+_HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _HIGHEST_PORT = 65535
 
 
@@ -96,7 +97,23 @@ def _redis_url(value: str) -> str:
     return value
 
 
+def _host_name(value: str) -> str:
+    if value != "*" and not _HOST_NAME.fullmatch(value):
+        raise ValueError("expected a host name without a port, or '*'")
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        ip_network(value)
+    except ValueError:
+        raise ValueError("expected an address or a network such as 10.0.0.0/8, without host bits") from None
+    return value
+
+
 Name = Annotated[str, AfterValidator(_name)]
+HostName = Annotated[str, AfterValidator(_host_name)]
+Network = Annotated[str, AfterValidator(_network)]
 ModelName = Annotated[str, AfterValidator(_model_name)]
 Listen = Annotated[str, AfterValidator(_listen)]
 UpstreamUrl = Annotated[str, AfterValidator(_upstream_url)]
@@ -122,6 +139,23 @@ class Server(Section):
     )
     max_body_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = Field(
         8 * 1024 * 1024, description="Largest request body, in bytes; a larger one is answered 413."
+    )
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        10_000, description="Client connections open at once; one more ends the oldest that sent no request."
+    )
+    max_connections_per_address: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        1024, description="The same for one client address. Trusted proxies and unix sockets are not counted."
+    )
+    allowed_hosts: tuple[HostName, ...] = Field(
+        (),
+        strict=False,
+        description="Host names to answer to, besides addresses and localhost; '*' for all. "
+        "Default: none on a loopback address, all on any other and on a unix socket.",
+    )
+    trusted_proxies: tuple[Network, ...] = Field(
+        (),
+        strict=False,
+        description="Addresses or networks (CIDR) whose X-Forwarded-For is believed. Default: none.",
     )
     drain_seconds: Annotated[float, Field(ge=0, le=86_400)] = Field(
         120.0, description="How long running requests may finish after SIGTERM before they are cut."
@@ -166,6 +200,13 @@ class Auth(Section):
 class Timeouts(Section):
     """Bounds on each wait of one request, in seconds."""
 
+    header: Seconds = Field(
+        10.0, description="From the first byte of a request, or the connection, to the end of its head."
+    )
+    body: Seconds = Field(
+        30.0, description="From the head of a request to the end of its body; 1 KiB/s at least."
+    )
+    idle: Seconds = Field(75.0, description="A kept connection without a request.")
     connect: Seconds = Field(1.0, description="Connecting to an engine.")
     queue: Seconds = Field(30.0, description="Waiting for a free replica.")
     first_token: Seconds = Field(120.0, description="From dispatch to the first byte of content.")

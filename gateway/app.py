@@ -15,7 +15,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -26,8 +26,9 @@ from prometheus_client import CollectorRegistry
 
 from config import secret_files
 from config.paths import Paths
-from config.schema import Config, Upstream, upstream_id
+from config.schema import Config, Upstream, is_loopback, upstream_id
 from engines.adapters import ADAPTERS
+from gateway import descriptors
 from gateway.admission import Admission
 from gateway.api import health
 from gateway.api.control import admin_app, public_app
@@ -44,8 +45,12 @@ from gateway.fleet.endpoint import parse_address
 from gateway.listen import Listener, listen
 from gateway.observe import logs
 from gateway.observe.metrics import Metrics
+from gateway.proxy.addresses import Proxies
 from gateway.proxy.asgi import AsgiDriver
 from gateway.proxy.edge import edge_protocol
+from gateway.proxy.guard import Guard, HttpLimits
+from gateway.proxy.guarded import GuardedProtocol, guarded_protocol
+from gateway.proxy.hosts import ANY, Hosts
 from gateway.proxy.proxy import SWEEP_EVERY, Proxy, Timeouts
 from gateway.transport import Http1
 
@@ -63,8 +68,8 @@ LONGEST_CLOSE = 5.0
 YOUNG_OBJECTS = 20_000
 """New objects after which the garbage collector looks at them."""
 
-ProtocolOf = Callable[[Proxy], type[asyncio.Protocol] | str]
-"""Gives what uvicorn takes as `http=`."""
+ProtocolOf = Callable[[Proxy, Guard], type[GuardedProtocol]]
+"""Gives what uvicorn takes as `http=`: always within the bounds of a guard, never one of uvicorn's own."""
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +95,15 @@ class Gateway:
     discoveries: tuple[Discovery, ...]
     app: AsgiDriver
     admin: FastAPI
+    guard: Guard
+    """Of the connections to `app`."""
+    admin_guard: Guard
+
+    def sweep(self) -> None:
+        """End what has waited too long; to be called every `SWEEP_EVERY` seconds."""
+        self.proxy.sweep()
+        self.guard.sweep()
+        self.admin_guard.sweep()
 
 
 def own_version() -> str:
@@ -106,8 +120,9 @@ def build(
     *,
     on_end: Callable[[End], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
+    rng: random.Random | None = None,
 ) -> Gateway:
-    """Connect the parts that `config` asks for. Opens no socket.
+    """Connect the parts that `config` asks for. Opens no socket. `rng` gives request ids; one of its own by default.
 
     Raises `KeyFileError` when the API keys cannot be read, `SecretFileError` when an upstream's key cannot.
     """
@@ -130,6 +145,7 @@ def build(
         admission=admission,
         transport=transport,
         timeouts=Timeouts(
+            body=config.timeouts.body,
             queue=config.timeouts.queue,
             first_token=config.timeouts.first_token,
             stall=config.timeouts.stall,
@@ -137,7 +153,7 @@ def build(
         ),
         max_body_bytes=config.server.max_body_bytes,
         clock=clock,
-        rng=random.Random(),  # noqa: S311 - for request ids, which are names and no secrets: a system call less each
+        rng=rng or random.Random(),  # noqa: S311 - request ids are names and no secrets: a system call less each
         on_end=ended,
     )
     metrics.watch(catalog, admission, live=lambda: proxy.live, clock=clock)
@@ -158,6 +174,8 @@ def build(
         discoveries=_discoveries(config, paths),
         app=AsgiDriver(proxy, public_app(catalog, authenticator, health_routes(detailed=False), registry)),
         admin=admin_app(health_routes(detailed=True), registry),
+        guard=_guard(config, config.server.listen, clock, rng),
+        admin_guard=_guard(config, config.server.admin_listen, clock, rng),
     )
 
 
@@ -199,7 +217,7 @@ async def serve(
     """Run a gateway: SIGTERM or SIGINT drains it, a second one ends it at once.
 
     `announce` is called once requests are taken. `protocol` gives what uvicorn is to speak on the public address; with
-    one of uvicorn's own the ASGI driver serves every request. Raises `ListenError` when an address cannot be had and
+    a plain `guarded_protocol` the ASGI driver serves every request. Raises `ListenError` when an address cannot be had and
     `KeyFileError` when the API keys cannot be read, both before anything is started.
     """
     writer = logs.LineWriter(logs.standard_error())
@@ -210,6 +228,7 @@ async def serve(
     )
     try:
         gateway = build(config, paths, on_end=on_end)
+        _fit(gateway.guard, descriptors.raise_limit())
         with listen(config.server.listen) as public, listen(config.server.admin_listen) as admin:
             async with _running(gateway, public, admin, protocol) as stop:
                 announce(Started(public.url, admin.url))
@@ -226,11 +245,11 @@ async def _running(
 ) -> AsyncIterator[Stop]:
     """Both servers and the background tasks; ends them in the order in which they are needed."""
     servers = [
-        _server(gateway.app, protocol(gateway.proxy)),
-        _server(gateway.admin, "httptools"),
+        _server(gateway.app, protocol(gateway.proxy, gateway.guard)),
+        _server(gateway.admin, guarded_protocol(gateway.admin_guard)),
     ]
     background = [discovery.watch(_publish(gateway.catalog, discovery)) for discovery in gateway.discoveries]
-    background.append(_sweep(gateway.proxy))
+    background.append(_sweep(gateway))
     if isinstance(gateway.authenticator, FileKeys):
         background.append(_follow_keys(gateway.authenticator))
     with Stop().on_signals() as stop:
@@ -307,10 +326,10 @@ async def _until_drained(proxy: Proxy, drain_seconds: float, stop: Stop) -> None
         proxy.cut()
 
 
-async def _sweep(proxy: Proxy) -> None:
+async def _sweep(gateway: Gateway) -> None:
     while True:
         await asyncio.sleep(SWEEP_EVERY)
-        proxy.sweep()
+        gateway.sweep()
 
 
 async def _follow_keys(keys: FileKeys) -> None:
@@ -345,7 +364,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server(app: AsgiDriver | FastAPI, protocol: type[asyncio.Protocol] | str) -> _Server:
+def _server(app: AsgiDriver | FastAPI, protocol: type[GuardedProtocol]) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
@@ -356,11 +375,46 @@ def _server(app: AsgiDriver | FastAPI, protocol: type[asyncio.Protocol] | str) -
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            timeout_keep_alive=75,
             timeout_graceful_shutdown=int(LONGEST_CLOSE),
             backlog=4096,
         )
     )
+
+
+def _guard(config: Config, address: str, clock: Callable[[], float], rng: random.Random | None) -> Guard:
+    """The bounds on the connections to `address`."""
+    server, timeouts = config.server, config.timeouts
+    return Guard(
+        HttpLimits(
+            header_seconds=timeouts.header,
+            body_seconds=timeouts.body,
+            idle_seconds=timeouts.idle,
+            send_seconds=timeouts.stall,
+            connections=server.max_connections,
+            connections_per_address=server.max_connections_per_address,
+        ),
+        Hosts(server.allowed_hosts or (() if _is_rebindable(address) else (ANY,))),
+        Proxies(server.trusted_proxies),
+        clock=clock,
+        rng=rng,
+    )
+
+
+def _is_rebindable(address: str) -> bool:
+    """Whether a page in a browser on this machine could call `address` under a name of its own."""
+    return is_loopback(address) and not address.startswith("unix:")
+
+
+def _fit(guard: Guard, available: int) -> None:
+    """Take no more connections than there are file descriptors for."""
+    wanted = guard.limits.connections
+    room = descriptors.room_for(wanted, available)
+    if room < wanted:
+        guard.limits = replace(guard.limits, connections=room)
+        log.warning(
+            "fewer connections than configured: too few file descriptors",
+            extra={"max_connections": room, "configured": wanted, "descriptors": available},
+        )
 
 
 def _authenticator(config: Config, paths: Paths) -> Authenticator:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BACKLOG = 4096
+KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
+"""A client whose cable was cut says no goodbye. Asked after 15 s of silence, it is given up 15 s later; one that does not
+acknowledge what it is sent, after 30 s. Seconds, but for the last, which is in milliseconds."""
 
 
 class ListenError(Exception):
@@ -53,6 +56,10 @@ def _tcp(address: str) -> Listener:
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in KEEPALIVE.items():  # a connection has them from the socket that accepted it
+            if hasattr(socket, name):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         sock.bind(where)
         sock.listen(BACKLOG)
     except OSError:

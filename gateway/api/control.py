@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_fastapi_instrumentator import Instrumentator
 
 from gateway.api import errors, models
+from gateway.api.paths import ByRawPath
 from gateway.auth.base import Authenticator
 from gateway.fleet.catalog import Catalog
 
@@ -36,4 +37,5 @@ def _bare(title: str) -> FastAPI:
     """No documentation pages, no redirects: a path is what it is, byte for byte."""
     app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     errors.install(app)
+    app.add_middleware(ByRawPath)
     return app

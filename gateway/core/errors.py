@@ -109,6 +109,13 @@ class BodyTooLarge(ClientError):
     code = "request_too_large"
 
 
+class HeadersTooLarge(ClientError):
+    """The request line and headers are larger than a request's may be."""
+
+    status = 431
+    code = "headers_too_large"
+
+
 class UnsupportedMediaType(ClientError):
     """Not JSON by its own words, or compressed."""
 
@@ -127,6 +134,10 @@ class Rejected(GatewayError):
 
 class QueueFull(Rejected):
     """As many calls wait as may."""
+
+
+class TooManyConnections(Rejected):
+    """As many connections are open as may be."""
 
 
 class NoReplica(Rejected):

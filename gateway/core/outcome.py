@@ -54,6 +54,8 @@ class End(NamedTuple):
     dispatched: float | None
     first_content: float | None
     ended: float
+    client: str | None = None
+    """The address that the request came from, `None` on a unix socket."""
 
 
 OnEnd = Callable[[End], None]

@@ -148,6 +148,7 @@ class CallLog:
                     "code": end.code,
                     "tenant": None if principal is None else principal.tenant,
                     "key": None if principal is None else principal.key_id,
+                    "client": end.client,
                     "stream": end.stream,
                     "replica": end.replica,
                     "attempts": end.attempts,

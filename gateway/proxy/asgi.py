@@ -49,11 +49,13 @@ class AsgiClient:
         "_waiting_bytes",
         "_wakeup",
         "abort",
+        "address",
         "exchange",
     )
 
-    def __init__(self, proxy: Proxy) -> None:
+    def __init__(self, proxy: Proxy, address: str | None) -> None:
         self.exchange: Exchange
+        self.address = address
         self.abort: Callable[[], object]
         """Ends `run`, which may be waiting for a client that does not read."""
         self._proxy = proxy
@@ -138,7 +140,8 @@ class AsgiDriver:
         if operation is None:
             await self._app(scope, receive, send)
             return
-        client = AsgiClient(self._proxy)
+        peer = scope.get("client")
+        client = AsgiClient(self._proxy, peer[0] if peer else None)
         exchange = client.exchange = self._proxy.open(operation, scope["headers"], client)
         answering = asyncio.ensure_future(client.run(send))
         client.abort = answering.cancel

@@ -22,6 +22,11 @@ class Part(Enum):
 class Client(Protocol):
     """One answer's way out. Either `answer` once, or `begin` once and then `send` until a part that is not `MORE`."""
 
+    @property
+    def address(self) -> str | None:
+        """Where the client is, as far as it is known."""
+        ...
+
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a whole answer."""
         ...

@@ -1,30 +1,28 @@
 """The fast driver: inference requests handled inside uvicorn's protocol, without an ASGI cycle or a task.
 
-A subclass of uvicorn's `HttpToolsProtocol`, given to the server as `http=`. A request whose method and raw path are in
-`OPERATIONS` becomes an `EdgeCall`, which takes the place of uvicorn's own cycle object: uvicorn then queues what is
-pipelined behind it, tells it of a disconnect and waits for it on shutdown, as for any other request. Everything else,
-and what is pipelined, goes the ordinary way to the ASGI application, in order.
+A subclass of uvicorn's `HttpToolsProtocol`, within the bounds of `guard`, given to the server as `http=`. A request
+whose method and raw path are in `OPERATIONS` becomes an `EdgeCall`, which takes the place of uvicorn's own cycle object:
+uvicorn then queues what is pipelined behind it, tells it of a disconnect and waits for it on shutdown, as for any other
+request. Everything else, and what is pipelined, goes the ordinary way to the ASGI application, in order.
 
-Bound to one minor version of uvicorn (`pyproject.toml`); the parts relied on are `cycle`, `pipeline`, `flow`,
-`on_response_complete`, `connection_lost` and the parser callbacks, and `tests/contract/proxy` fails when they change.
+Bound to one minor version of uvicorn (`pyproject.toml`); the parts relied on, here and in `guard`, are `cycle`,
+`pipeline`, `flow`, `on_response_complete`, `connection_lost` and the parser callbacks, and `tests/contract/proxy` fails
+when they change.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import sys
-from collections.abc import Callable, Mapping
-from http import HTTPStatus
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-
 from gateway.core.call import Operation
-from gateway.core.errors import GatewayError, InvalidRequest
-from gateway.openai import errors
+from gateway.core.errors import GatewayError
 from gateway.openai.operations import OPERATIONS
 from gateway.proxy.client import Client, Headers, Part
+from gateway.proxy.guard import Guard
+from gateway.proxy.guarded import STATUS_LINES, GuardedProtocol
 from gateway.proxy.proxy import too_large
 
 if TYPE_CHECKING:
@@ -34,18 +32,12 @@ if TYPE_CHECKING:
     from gateway.proxy.exchange import Exchange
     from gateway.proxy.proxy import Proxy
 
-LINGER_SECONDS = 5.0
-"""How long a client may go on sending, unread, after it was answered and told that the connection closes. Closing
-sooner would reset the connection under the answer (RFC 9112, section 9.6)."""
 MAX_PIPELINED = 16
 """Requests queued behind a running one, on one connection, before no more is read from it."""
 PATIENT_BYTES = 64 * 1024
 """A refused request's body is read and dropped up to this size, so that the connection can be kept."""
 
 log = logging.getLogger(__name__)
-_STATUS_LINES: Mapping[int, bytes] = {
-    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus
-}
 
 
 class EdgeCall:
@@ -56,20 +48,20 @@ class EdgeCall:
         "_head",
         "_message_event",
         "_protocol",
+        "address",
         "body",
         "exchange",
         "keep_alive",
-        "received_bytes",
         "response_complete",
     )
 
     def __init__(self, protocol: EdgeProtocol, *, keep_alive: bool, chunked: bool) -> None:
         self._protocol = protocol
+        self.address = protocol.origin()
         self.keep_alive = keep_alive
         self._chunked = chunked  # HTTP/1.0 has no chunked encoding: its streams end with the connection
         self._head = b""
         self.body: list[bytes] = []
-        self.received_bytes = 0
         self.response_complete = False
         self.exchange: Exchange
         self._message_event = _NO_EVENT
@@ -136,7 +128,7 @@ class EdgeCall:
             self.keep_alive = False
             headers = (*headers, (b"connection", b"close"))
         lines = b"".join([b"%b: %b\r\n" % header for header in headers])
-        return _STATUS_LINES[status] + self._protocol.default_headers() + lines
+        return STATUS_LINES[status] + self._protocol.default_headers() + lines
 
     def _over(self) -> None:
         """Nothing more goes to the client. The Exchange is let go: a cycle of the two would be the collector's work."""
@@ -165,8 +157,8 @@ class _NoEvent:
 _NO_EVENT = _NoEvent()
 
 
-class EdgeProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with the inference operations handled in place. Made by `edge_protocol`."""
+class EdgeProtocol(GuardedProtocol):
+    """The guarded protocol with the inference operations handled in place. Made by `edge_protocol`."""
 
     proxy: Proxy
 
@@ -179,63 +171,30 @@ class EdgeProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._call: EdgeCall | None = None
-        self._running: EdgeCall | RequestResponseCycle | None = None
-        self._reading = False
-        self._is_deaf = False
-        self._lingering: asyncio.TimerHandle | None = None
-        self._defaults: tuple[object, bytes] = (None, b"")
 
     # --- parser callbacks
 
-    def on_message_begin(self) -> None:
-        """Begin a request. Uvicorn's own beginning builds a scope, which only its own requests need."""
-        self.url = b""
-        self.expect_100_continue = False
-        self.headers = []
-
-    def on_headers_complete(self) -> None:
+    def take_request(self) -> None:
         """Take an inference request that nothing is queued in front of; leave the rest to uvicorn."""
         operation = OPERATIONS.get((self.parser.get_method(), self.url))
-        if (
-            operation is None
-            or not self._is_free()
-            or self.expect_100_continue
-            or self.parser.should_upgrade()
-        ):
-            self._leave_to_uvicorn()
+        if operation is None or not self._is_free() or self.expect_100_continue:
+            self._call = None
+            super().take_request()
             if self.flow.read_paused and len(self.pipeline) < MAX_PIPELINED:
                 self.flow.resume_reading()  # uvicorn stops at the first one queued, and would not see the client leave
         else:
-            self._unset_keepalive_if_required()
             self._begin(operation)
-        # What the parser calls headers from here on are trailers: they go to a list that nobody reads, not into the
-        # request's own, where they could pass for a credential (RFC 9110, section 6.5.1).
-        self.headers = []
-
-    def _leave_to_uvicorn(self) -> None:
-        """Do what uvicorn does at the beginning of a request, and go on with its head."""
-        self._call = None
-        url, is_expecting, headers = self.url, self.expect_100_continue, self.headers
-        super().on_message_begin()
-        self.url, self.expect_100_continue = url, is_expecting
-        self.headers = self.scope["headers"] = headers
-        super().on_headers_complete()
 
     def _begin(self, operation: Operation) -> None:
         is_1_1 = self.parser.get_http_version() == "1.1"
         call = EdgeCall(self, keep_alive=is_1_1 and self.parser.should_keep_alive(), chunked=is_1_1)
         self._call = self.cycle = call  # type: ignore[assignment]  # stands in for uvicorn's cycle
         self._running = call
-        self._reading = True
         call.exchange = self.proxy.open(operation, self.headers, call)
         if call.exchange.refusal is not None and self._announced_bytes() > PATIENT_BYTES:
             self.guarded(call.exchange.refuse, call.exchange.refusal)
         elif self.flow.write_paused:
             self._tell_writable(False)
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._running = cycle
-        super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         """Collect a body up to its cap."""
@@ -245,11 +204,11 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         if call.response_complete:
             return
-        call.received_bytes += len(body)
+        self._body_bytes += len(body)
         if call.exchange.refusal is not None:
-            if call.received_bytes > PATIENT_BYTES:
+            if self._body_bytes > PATIENT_BYTES:
                 self.guarded(call.exchange.refuse, call.exchange.refusal)
-        elif call.received_bytes > self.proxy.max_body_bytes:
+        elif self._body_bytes > self.proxy.max_body_bytes:
             self.guarded(call.exchange.refuse, too_large(self.proxy.max_body_bytes))
         else:
             call.body.append(body)
@@ -260,32 +219,13 @@ class EdgeProtocol(HttpToolsProtocol):
         if call is None:
             super().on_message_complete()
             return
-        self._reading = False
+        self.message_read()
         self._call = None
         if not call.response_complete:
             body, call.body = call.body, []
             self.guarded(call.exchange.request, body[0] if len(body) == 1 else b"".join(body))
 
     # --- transport callbacks
-
-    def data_received(self, data: bytes) -> None:
-        """Parse, unless nothing that comes matters any more."""
-        if not self._is_deaf:
-            super().data_received(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell what runs, in the way in which uvicorn tells its latest cycle.
-
-        The two differ when another request is queued behind the one that runs.
-        """
-        for timer in (self._lingering, self.timeout_keep_alive_task):
-            if timer is not None:
-                timer.cancel()
-        running = self._running
-        if running is not None and not running.response_complete:
-            running.disconnected = True
-            running.message_event.set()
-        super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         """The client reads slower than the engine writes."""
@@ -297,11 +237,6 @@ class EdgeProtocol(HttpToolsProtocol):
         super().resume_writing()
         self._tell_writable(True)
 
-    def shutdown(self) -> None:
-        """Asked by uvicorn to end when what runs is over."""
-        if self._lingering is None:
-            super().shutdown()
-
     # --- for EdgeCall
 
     def guarded(self, event: Callable[..., None], *arguments: object) -> None:
@@ -312,64 +247,14 @@ class EdgeProtocol(HttpToolsProtocol):
             log.exception("inference request failed")
             self.transport.abort()
 
-    def is_unread(self) -> bool:
-        """Whether the client is still sending the request that is being answered."""
-        return self._reading
-
-    def linger(self) -> None:
-        """Close our side, then drop what the client sends until it closes too or `LINGER_SECONDS` are over."""
-        if self._lingering is not None or self.transport.is_closing():
+    def refuse(self, error: GatewayError) -> None:
+        """Answer `error`; as the end of the call whose body is being read, if there is one."""
+        call = self._call
+        if call is None or call.response_complete:
+            super().refuse(error)
             return
         self._is_deaf = True
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self._lingering = self.loop.call_later(LINGER_SECONDS, self._close_by)
-        self.flow.resume_reading()
-
-    def close_when_sent(self) -> None:
-        """Close our side once the client has taken what was written, and at once when it takes nothing more."""
-        self.transport.close()
-        self.timeout_keep_alive_task = self.loop.call_later(self.proxy.timeouts.stall, self._close_by)
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Uvicorn's time for an idle connection is over."""
-        self._close_by()
-
-    def _close_by(self, unsent_bytes: int = sys.maxsize) -> None:
-        """Close, or wait on while the client takes some of what is left to send; `unsent_bytes` were left before.
-
-        A closing transport waits for its buffer to empty, without end for a client that does not read.
-        """
-        left = self.transport.get_write_buffer_size()
-        if left == 0:
-            self.transport.close()
-        elif left < unsent_bytes:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.proxy.timeouts.stall, self._close_by, left
-            )
-        else:
-            self.transport.abort()
-
-    def default_headers(self) -> bytes:
-        """Uvicorn's default headers (`date`), rendered once for each time it renews them."""
-        headers = self.server_state.default_headers
-        if self._defaults[0] is not headers:
-            self._defaults = (headers, b"".join(b"%b: %b\r\n" % header for header in headers))
-        return self._defaults[1]
-
-    def send_400_response(self, msg: str) -> None:
-        """What is not HTTP is answered in the API's own error shape, behind what was asked before it."""
-        self._is_deaf = True
-        if self._call is not None:
-            call, self._call = self._call, None
-            call.disconnected = True
-        elif not self._is_free():
-            self.cycle.keep_alive = False
-            return
-        error: GatewayError = InvalidRequest(msg)
-        self._reading = True  # there may be more of it: close as on any client that is not done sending
-        refusal = EdgeCall(self, keep_alive=False, chunked=False)
-        refusal.answer(error.status, errors.headers_of(error), errors.body_of(error))
+        self.guarded(call.exchange.refuse, error)
 
     def _is_free(self) -> bool:
         cycle: object | None = self.cycle
@@ -390,9 +275,9 @@ class EdgeProtocol(HttpToolsProtocol):
             self.guarded(running.exchange.writable, is_writable)
 
 
-def edge_protocol(proxy: Proxy) -> type[EdgeProtocol]:
+def edge_protocol(proxy: Proxy, guard: Guard) -> type[EdgeProtocol]:
     """The protocol class to give to uvicorn as `http=`."""
-    return type("EdgeProtocol", (EdgeProtocol,), {"proxy": proxy})
+    return type("EdgeProtocol", (EdgeProtocol,), {"proxy": proxy, "guard": guard})
 
 
 _: type[Client] = EdgeCall

@@ -501,6 +501,7 @@ class Exchange:
                 dispatched=self._dispatched_at,
                 first_content=self._first_content,
                 ended=self._proxy.clock(),
+                client=self._client.address,
             ),
         )
 

@@ -69,7 +69,7 @@ class Proxy:
         self.is_draining = False
         self._rng = rng
         self._on_end = on_end
-        self._live: set[Exchange] = set()
+        self._live: dict[Exchange, None] = {}  # a set's order is that of addresses in memory
         self._renames: dict[tuple[str, str], Rename] = {}
 
     def __repr__(self) -> str:
@@ -82,7 +82,7 @@ class Proxy:
 
     def open(self, operation: Operation, headers: Iterable[tuple[bytes, bytes]], client: Client) -> Exchange:
         """Begin a call from its head (lower-case header names). Never raises: see `Exchange.refusal`."""
-        request_id = credential = None
+        request_id = credential = other = None
         refusal: GatewayError | None = None
         principal: Principal | None = None
         try:
@@ -91,10 +91,14 @@ class Proxy:
                     continue
                 if name == b"authorization":
                     credential = bearer(value, credential)
+                elif name == b"x-api-key":
+                    other = value
                 elif name != b"x-request-id":
                     self._check(name, value)
                 elif _REQUEST_ID.fullmatch(value):
                     request_id = value.decode()
+            if other is not None and credential is not None:
+                raise InvalidRequest("More than one credential: send Authorization or x-api-key, not both.")
             principal = self.authenticator.authenticate(credential)
             if self.is_draining:
                 raise Draining("This gateway is shutting down. Try again.", retry_after=1)
@@ -104,7 +108,7 @@ class Proxy:
         noise = self._rng.getrandbits(96)
         engine_id = f"{request_id}-{noise & 0xFFFFFFFF:08x}" if request_id else f"req-{noise:024x}"
         exchange = Exchange(self, client, operation, request_id or engine_id, engine_id, principal, refusal)
-        self._live.add(exchange)
+        self._live[exchange] = None
         return exchange
 
     def rename(self, upstream: str, public: str) -> Rename:
@@ -131,7 +135,7 @@ class Proxy:
 
     def ended(self, exchange: Exchange, end: End) -> None:
         """An Exchange is over."""
-        self._live.discard(exchange)
+        self._live.pop(exchange, None)
         self._on_end(end)
 
     def _check(self, name: bytes, value: bytes) -> None:
@@ -163,7 +167,14 @@ def _wanted_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 
 
 _READ = frozenset(
-    {b"authorization", b"x-request-id", b"content-length", b"content-encoding", b"content-type"}
+    {
+        b"authorization",
+        b"x-api-key",
+        b"x-request-id",
+        b"content-length",
+        b"content-encoding",
+        b"content-type",
+    }
 )
 _JSON = b"application/json"
 

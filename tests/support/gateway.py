@@ -18,6 +18,7 @@ from gateway.core.outcome import End
 from gateway.fleet.endpoint import Condition, Endpoint, Sighting, parse_address
 from gateway.fleet.replica import Replica
 from gateway.proxy.edge import edge_protocol
+from gateway.proxy.guarded import guarded_protocol
 from tests.support.clock import Clock
 from tests.support.peer import DEADLINE_SECONDS, Peer
 
@@ -92,7 +93,7 @@ class RunningGateway:
     def advance(self, seconds: float) -> None:
         """Let time pass, and let the gateway look at it."""
         self.clock.advance(seconds)
-        self.proxy.sweep()
+        self.parts.sweep()
 
     def waiting(self, model: str = MODEL) -> int:
         return self.parts.admission.waiting(model)
@@ -114,7 +115,9 @@ async def running(
     parts = app.build(config, Paths(folder), on_end=ends.append, clock=clock)
     gateway = RunningGateway(parts, driver, clock, ends)
     gateway.publish(*endpoints)
-    protocol = edge_protocol(parts.proxy) if driver is Driver.EDGE else "httptools"
+    protocol = (
+        edge_protocol(parts.proxy, parts.guard) if driver is Driver.EDGE else guarded_protocol(parts.guard)
+    )
     settings = app._server(parts.app, protocol).config
     settings.load()
     state = ServerState()

@@ -219,7 +219,7 @@ def request(
 ) -> bytes:
     """The bytes of a request. `chunk_bytes` sends the body in chunks of that size."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    lines = [f"{method} {path} HTTP/{version}", "host: gateway.test"]
+    lines = [f"{method} {path} HTTP/{version}", "host: gateway.localhost"]
     lines += [f"{name}: {value}" for name, value in (*headers, *more_headers)]
     if chunk_bytes is None:
         lines.append(f"content-length: {len(raw)}")

@@ -298,7 +298,7 @@ async def test_keys_open_and_everything_else_reads_the_same(locked, engine, keys
     assert locked.parts.authenticator.reload_if_changed()
     changed = good[:-10] + ("a" if good[-10] != "a" else "b") + good[-9:]
     bodies = set()
-    for token in (revoked, changed, good + "x", good[:-1], "sk-x", "é", "x" * 100_000):
+    for token in (revoked, changed, good + "x", good[:-1], "sk-x", "é", "x" * 10_000):
         answer = await peer.ask(request(BODY, more_headers=[("authorization", f"Bearer {token}")]))
         check(answer, 401, "invalid_api_key")
         bodies.add(answer.body)

@@ -95,11 +95,12 @@ async def test_gone_while_a_pipelined_request_runs_with_another_behind(gateway, 
 @pytest.fixture
 def hasty(gateway: RunningGateway) -> RunningGateway:
     """A gateway that waits 50 ms for a client that does not read."""
-    gateway.proxy.timeouts = dataclasses.replace(gateway.proxy.timeouts, stall=0.05)
+    gateway.parts.guard.limits = dataclasses.replace(gateway.parts.guard.limits, send_seconds=0.05)
     return gateway
 
 
 BIG = whole(json.dumps({"choices": [{"message": {"content": "x" * 8_000_000}}]}).encode())
+IDLE = 75
 KEPT = pytest.mark.parametrize("is_kept", [True, False], ids=["keep-alive", "close"])
 
 
@@ -108,8 +109,8 @@ async def half_read(gateway: RunningGateway, *, is_kept: bool):
     peer = await gateway.connect(receive_bytes=4096)
     await peer.send(request(CHAT_BODY, more_headers=[] if is_kept else [("connection", "close")]))
     await until(lambda: gateway.ends)
-    if is_kept:  # uvicorn's timer for idle connections, without its 75 s
-        next(iter(gateway.connections)).timeout_keep_alive_handler()
+    if is_kept:
+        gateway.advance(IDLE + 1)
     return peer
 
 
@@ -136,7 +137,7 @@ async def test_a_whole_answer_that_is_read_slowly_arrives(gateway, tmp_path, is_
             await peer.more(1 << 16)
             peer.widen()
             if gateway.connections and connection.transport.get_write_buffer_size() < left:
-                connection.timeout_keep_alive_task.cancel()
+                connection._closing.cancel()
                 connection._close_by(left)
                 looks += 1
         assert looks > 1

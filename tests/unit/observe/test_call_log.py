@@ -66,6 +66,7 @@ def test_a_line_tells_who_what_how_long_and_how_it_ended():
             "code": None,
             "tenant": "lab",
             "key": "k1",
+            "client": None,
             "stream": True,
             "replica": "engine-0",
             "attempts": 1,

@@ -52,6 +52,7 @@ class FakeClient:
 
     def __init__(self) -> None:
         self.exchange: Exchange
+        self.address = None
         self.state = "nothing"
         self.sent = b""
         self.status: int | None = None
