@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks import compare
@@ -88,6 +90,12 @@ def test_each_target_is_of_a_scenario_and_a_row_shows_it():
     for target in TARGETS:
         assert target.figure.partition(".")[0] in {*ALL, "start"}
         assert target.figure in shown
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.figure)
+def test_a_target_is_documented_with_its_bound(target):
+    page = Path(__file__).parents[3] / "docs" / "performance.md"
+    assert f"\n| {target.label} | {target.bound}" in page.read_text("utf-8")
 
 
 def test_what_is_added_is_of_scenarios_that_exist():
