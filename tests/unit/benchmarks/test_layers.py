@@ -50,7 +50,7 @@ def test_the_innermost_frame_with_a_layer_decides(inner, layer):
         f"PyObject_Malloc ({LIBPYTHON})",
         "EVP_MD_CTX_copy (/usr/lib/libcrypto.so.3)",
         "<lambda> (<string>:1)",
-        "Py_DECREF (/opt/_internal/include/python3.11/object.h:537)",
+        "Py_DECREF (/usr/include/python3.11/object.h:537)",
     ],
 )
 def test_c_code_without_a_layer_is_its_callers(frame):
