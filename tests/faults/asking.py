@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from tests.support.gateway import MODEL
 from tests.support.peer import Ending, Response, parse
 from tests.support.scripted import DONE
 
@@ -107,15 +108,35 @@ class Asked(asyncio.Protocol):
         return answer.events[-1] == DONE and (tokens, finishes) == (wanted, 1)
 
 
-async def ask(address: tuple[str, int], asked: Asked, *, seconds: float = HUNG_SECONDS) -> Asked:
-    """Ask, and wait for the end of the answer; what has none by then is hung."""
+async def begin(address: tuple[str, int], asked: Asked) -> None:
+    """Connect and send the request."""
     loop = asyncio.get_running_loop()
     try:
         await loop.create_connection(lambda: asked, *address)
     except OSError as error:  # refused: as good as reset
         asked.connection_lost(error)
+
+
+async def finish(asked: Asked, *, seconds: float = HUNG_SECONDS) -> None:
+    """Wait for the end of the answer; what has none by then is hung."""
     await asyncio.wait((asked.over,), timeout=seconds)
     if not asked.over.done():
         asked.is_hung = True
         asked.transport.abort()
-    return asked
+
+
+async def ask(address: tuple[str, int], asked: Asked) -> None:
+    """Ask, and wait for the end."""
+    await begin(address, asked)
+    await finish(asked)
+
+
+def body(*, tokens: int, stream: bool) -> dict[str, Any]:
+    """A request for exactly so many tokens."""
+    return {
+        "model": MODEL,
+        "messages": [{"role": "user", "content": "Count."}],
+        "max_tokens": tokens,
+        "stream": stream,
+        "ignore_eos": True,
+    }

@@ -181,6 +181,8 @@ class GatewayProcess(Process):
     ) -> None:
         """Describe it: `sections` are laid over its configuration, one level deep."""
         self._run = folder / "data" / "run"
+        self.address = ("", 0)
+        self.admin_address: tuple[str, int] | None = None
         config: dict[str, Any] = {
             "data_dir": str(folder / "data"),
             "server": {"listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0"},
@@ -203,6 +205,10 @@ class GatewayProcess(Process):
         command = [sys.executable, "-m", "gateway", "gateway", "--quiet", "--config", str(path)]
         super().__init__(command, folder / "gateway.log", **how)
 
+    def start(self) -> None:
+        self.admin_address = None
+        super().start()
+
     def wait_until_ready(self, replicas: int = 1) -> None:
         """Wait until so many engines can be asked."""
 
@@ -215,11 +221,8 @@ class GatewayProcess(Process):
             return sum(each["condition"] == "ready" for each in found) >= replicas
 
         until(is_ready, seconds=START_SECONDS, what=self.fail)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Where it listens."""
-        return self._where("url")
+        self.address = self._where("url")
+        self.admin_address = self._where("admin_url")
 
     def _where(self, which: str) -> tuple[str, int]:
         url = json.loads((self._run / "gateway.json").read_bytes())[which]
@@ -228,7 +231,7 @@ class GatewayProcess(Process):
 
     def admin(self, path: str) -> httpx.Response:
         """What its admin address says."""
-        host, port = self._where("admin_url")
+        host, port = self.admin_address or self._where("admin_url")
         return httpx.get(f"http://{host}:{port}{path}", timeout=CONTROL_SECONDS, trust_env=False)
 
     def replicas(self) -> list[dict[str, Any]]:
