@@ -124,7 +124,7 @@ class EdgeCall:
             self._protocol.linger()
 
     def _render(self, status: int, headers: Headers) -> bytes:
-        if not self.keep_alive or self._protocol.is_unread() or self._protocol.proxy.is_draining:
+        if not self.keep_alive or self._protocol.reads(self) or self._protocol.proxy.is_draining:
             self.keep_alive = False
             headers = (*headers, (b"connection", b"close"))
         lines = b"".join([b"%b: %b\r\n" % header for header in headers])
@@ -255,6 +255,10 @@ class EdgeProtocol(GuardedProtocol):
             return
         self._is_deaf = True
         self.guarded(call.exchange.refuse, error)
+
+    def reads(self, call: EdgeCall) -> bool:
+        """Whether the body of `call` is still arriving, not that of a request behind it."""
+        return call is self._call
 
     def _is_free(self) -> bool:
         cycle: object | None = self.cycle

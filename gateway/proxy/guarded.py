@@ -291,7 +291,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """What uvicorn does after an answer, without a timer: the sweep ends idle connections."""
         self.server_state.total_requests += 1
-        if self.transport.is_closing():
+        if self._lingering is not None or self.transport.is_closing():
             return
         self.flow.resume_reading()
         if self.pipeline:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.gateway import Driver, RunningGateway, endpoint, until
 from tests.support.peer import Ending, request
-from tests.support.scripted import ScriptedEngine, whole
+from tests.support.scripted import PLAIN_BODY, ScriptedEngine, whole
 
 CHAT_BODY = {"model": "model", "messages": [{"role": "user", "content": "Say it."}]}
 
@@ -160,3 +160,50 @@ async def test_nothing_more_is_read_behind_many_queued_requests(gateway, engine)
         await until(lambda: len(connection.pipeline) == number + 1)  # noqa: B023 - awaited before the next
     assert connection.flow.read_paused
     assert gateway.proxy.live == 1
+
+
+async def held_with_half_a_request_behind(gateway: RunningGateway, engine: ScriptedEngine, half: bytes):
+    """A client whose second request has begun to arrive while its first one runs; `answered` answers that one."""
+    gateway.publish(endpoint(engine.address))
+    peer = await gateway.connect()
+    await peer.send(request(CHAT_BODY))
+    await until(lambda: engine.requests)
+    await peer.send(half)
+    (connection,) = gateway.connections
+    await until(lambda: connection.pipeline)
+    return peer
+
+
+def answered(engine: ScriptedEngine) -> None:
+    (connection,) = engine.connections
+    connection.parts = list(engine.parts)
+    engine.parts = [whole(PLAIN_BODY)]
+    connection.transport.write(whole(PLAIN_BODY))
+
+
+async def test_an_answer_keeps_the_connection_for_a_request_that_arrives_behind_it(gateway, tmp_path) -> None:
+    """Its client is not done sending, but not that request."""
+    second = request(CHAT_BODY)
+    async with ScriptedEngine().serve(tmp_path / "s.sock") as other:
+        peer = await held_with_half_a_request_behind(gateway, other, second[:-10])
+        answered(other)
+        first = await peer.response()
+        assert (first.status, first.header("connection")) == (200, None)
+        await peer.send(second[-10:])
+        assert (await peer.response()).status == 200
+
+
+@pytest.mark.parametrize("announced", [50, 100_000_000], ids=["fair", "too large"])
+async def test_a_stop_loses_no_answer_with_half_a_request_behind_it(gateway, tmp_path, announced) -> None:
+    """Closing on unread bytes would reset the connection under the answer; what is behind is not begun either."""
+    half = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n{" % announced
+    async with ScriptedEngine().serve(tmp_path / "s.sock") as other:
+        peer = await held_with_half_a_request_behind(gateway, other, half)
+        gateway.proxy.is_draining = True
+        answered(other)
+        first = await peer.response()
+        assert (first.status, first.header("connection")) == (200, "close")
+        await peer.send(b" " * 40)
+        assert await peer.end() is Ending.FIN
+        assert not peer.buffer
+        assert len(gateway.ends) == 1
