@@ -15,11 +15,11 @@ from benchmarks.meter import Meter
 from benchmarks.processes import Child
 
 BUSY_GRANDCHILD = """
-import subprocess, sys, time
-subprocess.Popen([sys.executable, "-c", "while True: pass"])
-print("up", flush=True)
-import signal
+import signal, subprocess, sys, time
+busy = "import time\\nwhile time.monotonic() < %r: pass" % (time.monotonic() + 30)  # should it be left behind
+subprocess.Popen([sys.executable, "-c", busy])
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("up", flush=True)
 while True: time.sleep(1)
 """
 
