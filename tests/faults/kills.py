@@ -20,6 +20,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import uvloop
+
 from tests.faults.asking import Asked, Got, ask, body
 from tests.faults.processes import EngineProcess, GatewayProcess, in_front_of
 from tests.support.gateway import until
@@ -182,7 +184,7 @@ def main() -> None:
         engines = engines_in(folder)
         gateway = stack.enter_context(in_front_of(engines, folder))
         how = {"kills": told.kills, "clients": told.clients, "rng": random.Random(told.seed), "say": print}
-        found = asyncio.run(storm(gateway, engines, **how))
+        found = uvloop.run(storm(gateway, engines, **how))
         gateway.wait_until_nothing_is_held()
         attempts = max(call["attempts"] for call in gateway.calls())
     print(found)

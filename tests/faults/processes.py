@@ -119,6 +119,7 @@ class EngineProcess(Process):
 
     def __init__(self, folder: Path, name: str, *arguments: str, is_tcp: bool = True, **how: Any) -> None:
         self.name = name
+        self.models = {MODEL: "simulated"}
         self._socket = folder / f"{name}.sock"
         self._port = free_port() if is_tcp else None
         where = ["--host", "127.0.0.1", "--port", str(self._port)] if is_tcp else ["--uds", str(self._socket)]
@@ -168,12 +169,12 @@ class EngineProcess(Process):
 
 
 class GatewayProcess(Process):
-    """`cascadia gateway` in front of `upstreams`, for everybody, on a free port of 127.0.0.1."""
+    """`cascadia gateway` in front of `upstreams` (URL → models), for everybody, on a free port of 127.0.0.1."""
 
     def __init__(
         self,
         folder: Path,
-        upstreams: Sequence[str],
+        upstreams: Mapping[str, Mapping[str, str]],
         *,
         sections: Mapping[str, Any] | None = None,
         max_in_flight: int = 1024,
@@ -192,10 +193,10 @@ class GatewayProcess(Process):
                 {
                     "name": f"engine-{number}",
                     "url": url,
-                    "models": {MODEL: "simulated"},
+                    "models": dict(models),
                     "max_in_flight": max_in_flight,
                 }
-                for number, url in enumerate(upstreams)
+                for number, (url, models) in enumerate(upstreams.items())
             ],
         }
         for name, section in (sections or {}).items():
@@ -284,7 +285,7 @@ def running(processes: Sequence[Process]) -> Iterator[None]:
 @contextlib.contextmanager
 def in_front_of(engines: Sequence[EngineProcess], folder: Path, **how: Any) -> Iterator[GatewayProcess]:
     """Run `engines` and a gateway in front of them in this block, once all can be asked."""
-    gateway = GatewayProcess(folder, [engine.url for engine in engines], **how)
+    gateway = GatewayProcess(folder, {engine.url: engine.models for engine in engines}, **how)
     with running([*engines, gateway]):
         for engine in engines:
             engine.wait_until_up()

@@ -20,7 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 from tests.faults.asking import Asked, Got, ask, body
+from tests.faults.flood import FloodProcess
 from tests.faults.processes import EngineProcess, GatewayProcess, in_front_of
 
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
@@ -53,10 +56,8 @@ class Kind:
     first: bytes
     drip: bytes
     limit: Callable[[Times], float]
-    reads: bool = True
 
 
-_LONG = json.dumps(body(tokens=1_000_000, stream=True)).encode()
 KINDS: Mapping[str, Kind] = {
     "says nothing": Kind(b"", b"", lambda times: times.header),
     "slow head": Kind(HEAD, b"x: a\r\n", lambda times: times.header),
@@ -65,13 +66,10 @@ KINDS: Mapping[str, Kind] = {
         HEAD + b"transfer-encoding: chunked\r\n\r\n", b"1\r\n \r\n", lambda times: times.body
     ),
     "idle": Kind(b"GET /v1/models HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n", b"", lambda times: times.idle),
-    "does not read": Kind(
-        HEAD + b"content-length: %d\r\n\r\n%b" % (len(_LONG), _LONG),
-        b"",
-        lambda times: times.stall,
-        reads=False,
-    ),
 }
+_ENDLESS = json.dumps({**body(tokens=1, stream=True), "model": "large-events"}).encode()
+UNREAD = HEAD + b"content-length: %d\r\n\r\n%b" % (len(_ENDLESS), _ENDLESS)
+"""What those ask for who then do not read."""
 
 
 class Slow(asyncio.Protocol):
@@ -90,8 +88,6 @@ class Slow(asyncio.Protocol):
         self.transport = transport  # type: ignore[assignment]  # a stream socket's
         if self.kind.first:
             self.transport.write(self.kind.first)
-        if not self.kind.reads:
-            self.transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
         self.received += data
@@ -120,24 +116,26 @@ class Siege:
     busy_seconds: list[float] = field(default_factory=list)
     """And while they were."""
 
+    unread: list[float] = field(default_factory=list)
+    """How long the gateway bore those that do not read, by its own log: they themselves see nothing of it."""
+
     def left(self) -> Counter[str]:
-        """Those that were never closed."""
+        """Those that were not closed."""
         return Counter(one.name for one in self.slow if one.lived is None)
 
     def late(self, times: Times) -> list[tuple[str, float]]:
         """Those that were closed much later than their time says."""
-        return [
-            (one.name, one.lived)
-            for one in self.slow
-            if one.lived is not None and one.lived > one.kind.limit(times) + SLACK_SECONDS
-        ]
+        lives = [(one.name, one.lived or 0.0, one.kind.limit(times)) for one in self.slow]
+        lives += [("does not read", seconds, times.stall) for seconds in self.unread]
+        return [(name, lived) for name, lived, limit in lives if lived > limit + SLACK_SECONDS]
 
     def __str__(self) -> str:
         lived = {
             name: max((one.lived or 0 for one in self.slow if one.name == name), default=0) for name in KINDS
         }
+        lived["does not read"] = max(self.unread, default=0)
         return (
-            f"{len(self.slow)} slow connections: honest client {self.honest[Got.COMPLETE]} of "
+            f"{len(self.slow) + len(self.unread)} slow connections: honest client {self.honest[Got.COMPLETE]} of "
             f"{self.honest.total()} answered, p99 {_p99(self.busy_seconds) * 1000:.0f} ms "
             f"(calm: {_p99(self.calm_seconds) * 1000:.0f} ms); longest lives: "
             + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in lived.items())
@@ -149,26 +147,39 @@ def _p99(values: Sequence[float]) -> float:
 
 
 async def siege(
-    gateway: GatewayProcess, times: Times, *, counts: Mapping[str, int], drip_seconds: float
+    gateway: GatewayProcess, times: Times, *, counts: Mapping[str, int], unread: int, drip_seconds: float
 ) -> Siege:
-    """Open so many connections of each kind, ask honestly one request after another until all of them are closed."""
+    """Open so many connections of each kind, and `unread` more that do not read what they asked for.
+
+    Honest requests go on, one after another, until the gateway has closed all of them.
+    """
     found = Siege()
     numbers = itertools.count()
     for _ in range(50):
         await _ask_honestly(gateway, next(numbers), found.honest, found.calm_seconds)
     dripping = asyncio.create_task(_drip(found.slow, drip_seconds))
     opening = asyncio.create_task(_open(gateway.address, counts, found.slow))
+    sockets = [await _unread(gateway.address) for _ in range(unread)]
     try:
-        longest = max(KINDS[name].limit(times) for name in counts)
+        longest = max(times.header, times.body, times.idle, times.stall)
         end = time.monotonic() + longest + 2 * SLACK_SECONDS
-        while (not opening.done() or found.left()) and time.monotonic() < end:
-            await _ask_honestly(gateway, next(numbers), found.honest, found.busy_seconds)
+        while not (opening.done() and await _is_over(gateway, found)) and time.monotonic() < end:
+            for _ in range(10):
+                await _ask_honestly(gateway, next(numbers), found.honest, found.busy_seconds)
         await opening
+        gone = [call for call in gateway.calls() if call["outcome"] == "client_gone"]
+        found.unread = [call["duration_ms"] / 1000 for call in gone]
     finally:
         dripping.cancel()
         for one in found.slow:
             one.transport.abort()
+        for sock in sockets:
+            sock.close()
     return found
+
+
+async def _is_over(gateway: GatewayProcess, found: Siege) -> bool:
+    return not found.left() and await asyncio.to_thread(gateway.held) == (0.0, 0)
 
 
 async def _open(address: tuple[str, int], counts: Mapping[str, int], opened: list[Slow]) -> None:
@@ -178,14 +189,20 @@ async def _open(address: tuple[str, int], counts: Mapping[str, int], opened: lis
         name for row in itertools.zip_longest(*([n] * count for n, count in counts.items())) for name in row
     ]
     for name in filter(None, names):
-        sock = socket.socket()
-        sock.setblocking(False)
-        if not KINDS[name].reads:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
-        await loop.sock_connect(sock, address)
         one = Slow(name)
-        await loop.create_connection(lambda one=one: one, sock=sock)  # type: ignore[misc]
+        await loop.create_connection(lambda one=one: one, *address)  # type: ignore[misc]
         opened.append(one)
+
+
+async def _unread(address: tuple[str, int]) -> socket.socket:
+    """A socket on which an endless answer was asked for, and on which nobody reads."""
+    loop = asyncio.get_running_loop()
+    sock = socket.socket()
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
+    await loop.sock_connect(sock, address)
+    await loop.sock_sendall(sock, UNREAD)
+    return sock
 
 
 async def _drip(slow: list[Slow], seconds: float) -> None:
@@ -205,33 +222,31 @@ async def _ask_honestly(
     got[asked.got()] += 1
 
 
-def engine_in(folder: Path) -> EngineProcess:
-    """An engine that gives much at once to those who do not read."""
-    pace = ("--sim-tokens", "1000000", "--max-model-len", "2000000", "--sim-tokens-per-chunk", "1000")
-    return EngineProcess(folder, "besieged", *pace, "--max-num-seqs", "10000", is_tcp=False)
+def engines_in(folder: Path) -> list[EngineProcess]:
+    """One for the honest client, one that has more for those who do not read than the kernel holds."""
+    return [EngineProcess(folder, "honest", is_tcp=False), FloodProcess(folder)]
 
 
 def main() -> None:
     """The full size, from the command line, with the times that the gateway has by itself unless told otherwise."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--connections", type=int, default=5000)
-    parser.add_argument("--readers", type=int, default=100, help="how many of them do not read")
+    parser.add_argument("--unread", type=int, default=100, help="how many of them do not read")
     told = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    others = [name for name in KINDS if name != "does not read"]
-    counts = {name: (told.connections - told.readers) // len(others) for name in others}
-    counts["does not read"] = told.readers
+    counts = dict.fromkeys(KINDS, (told.connections - told.unread) // len(KINDS))
     times = Times(header=10, body=30, idle=75, stall=30)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slow-")))
         how = {"sections": times.sections(told.connections), "max_in_flight": 10_000}
-        gateway = stack.enter_context(in_front_of([engine_in(folder)], folder, **how))
-        found = asyncio.run(siege(gateway, times, counts=counts, drip_seconds=2.0))
+        gateway = stack.enter_context(in_front_of(engines_in(folder), folder, **how))
+        found = uvloop.run(siege(gateway, times, counts=counts, unread=told.unread, drip_seconds=2.0))
         gateway.wait_until_nothing_is_held()
         print(found)
         print(f"peak memory of the gateway {gateway.peak_bytes / 1e6:.0f} MB")
     assert not found.left(), found.left()
+    assert len(found.unread) == told.unread, found.unread
     assert not found.late(times), found.late(times)[:5]
     assert set(found.honest) == {Got.COMPLETE}, found.honest
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.faults.asking import Got
 from tests.faults.processes import in_front_of
-from tests.faults.slow import Slow, Times, engine_in, siege
+from tests.faults.slow import Slow, Times, engines_in, siege
 
 TIMES = Times(header=3, body=4, idle=4, stall=3)
 COUNTS = {
@@ -16,19 +16,20 @@ COUNTS = {
     "slow body": 80,
     "slow chunks": 40,
     "idle": 130,
-    "does not read": 10,
 }
+UNREAD = 10
 
 
 async def test_slow_connections_are_closed_in_their_time_and_harm_nobody(
     short_folder: Path, tmp_path: Path, figure: Callable[[str, str], None]
 ) -> None:
-    how = {"sections": TIMES.sections(sum(COUNTS.values())), "max_in_flight": 10_000}
-    with in_front_of([engine_in(short_folder)], tmp_path, **how) as gateway:
-        found = await siege(gateway, TIMES, counts=COUNTS, drip_seconds=0.5)
+    how = {"sections": TIMES.sections(sum(COUNTS.values()) + UNREAD), "max_in_flight": 10_000}
+    with in_front_of(engines_in(short_folder), tmp_path, **how) as gateway:
+        found = await siege(gateway, TIMES, counts=COUNTS, unread=UNREAD, drip_seconds=0.5)
         figure("slow connections", f"{found}; peak memory {gateway.peak_bytes / 1e6:.0f} MB")
-        assert len(found.slow) == sum(COUNTS.values()) == 500
+        assert len(found.slow) == sum(COUNTS.values()) == 490
         assert not found.left()
+        assert len(found.unread) == UNREAD
         assert not found.late(TIMES)
         assert set(found.honest) == {Got.COMPLETE}
         assert len(found.busy_seconds) > 20
