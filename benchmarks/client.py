@@ -109,6 +109,7 @@ class Connection(asyncio.Protocol):
         self._tail = body[-len(_DONE) :] if len(body) >= len(_DONE) else (self._tail + body)[-len(_DONE) :]
         self._events += events
         self._client.events += events
+        self._client.pieces += 1
         if self._first is None and self._events > _OPENING_EVENTS:
             self._first = now()
 
@@ -149,6 +150,8 @@ class Client:
         self._connecting: set[asyncio.Task[None]] = set()
         self.idle: list[Connection] = []
         self.events = 0
+        self.pieces = 0
+        """In how many pieces the events came: fewer than events where a system merged them."""
         self.completed = 0
         self.lost: Counter[str] = Counter()
 

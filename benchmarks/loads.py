@@ -27,6 +27,8 @@ class Measured:
     usage: Usage
     completed: int
     events: int
+    pieces: int
+    """In how many pieces the events came."""
     samples: list[Sample] = field(default_factory=list)
     lost: Counter[str] = field(default_factory=Counter)
     unfinished: int = 0
@@ -106,11 +108,11 @@ async def closed_loop(
     await client.connect(count)
     await slots.fill(lasting)
     await asyncio.sleep(WARM_UP_SECONDS)
-    completed, events, begun = client.completed, client.events, now()
+    completed, events, pieces, begun = client.completed, client.events, client.pieces, now()
     meter.begin()
     await asyncio.sleep(seconds)
     usage = meter.end()
-    measured = Measured(usage, client.completed - completed, client.events - events)
+    measured = Measured(usage, client.completed - completed, client.events - events, client.pieces - pieces)
     midway()
     await slots.empty(lasting + GRACE_SECONDS)
     measured.samples = [sample for sample in slots.samples if sample.started >= begun]
@@ -147,6 +149,7 @@ async def open_loop(client: Client, request: Request, meter: Meter, arrivals: Se
         usage,
         client.completed,
         client.events,
+        client.pieces,
         samples,
         client.lost,
         unfinished=len(arrivals) - len(samples),

@@ -202,6 +202,7 @@ def _as_members(verdict: Verdict) -> dict[str, object]:
         "is_ratio": target.is_ratio,
         "most": target.most,
         "value": verdict.value,
+        "merged": verdict.merged,
         "is_met": verdict.is_met,
     }
 

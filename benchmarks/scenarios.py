@@ -101,6 +101,8 @@ def _streams(name: str, count: int) -> Scenario:
         client.close()
         firsts = [sample.first - sample.started for sample in measured.samples if sample.first is not None]
         figures = {**_shares(measured), **_per_unit(measured, measured.events), **memory}
+        if measured.pieces:
+            figures["merged"] = measured.events / measured.pieces
         _put(figures, "ttft_p50_ms", quantile(firsts, 0.5), 1000)
         _put(figures, "ttft_p95_ms", quantile(firsts, 0.95), 1000)
         return _named(name, figures)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.client import Address, Client, Sample, now
+from benchmarks.client import Address, Client, Connection, Sample, now
 from benchmarks.requests import MODEL, Request, chat
 from engines.simulated import Options, SimulatedEngine
 
@@ -67,6 +67,25 @@ async def test_events_are_counted_right_wherever_the_bytes_are_split(clients):
             server.reset()
             server.fault("slow", split_bytes=size)
             assert (await ask(client, STREAM)).failure is None, size
+
+
+class Unsent(asyncio.Transport):
+    """What is written goes nowhere."""
+
+    def write(self, data: Any) -> None:
+        pass
+
+
+async def test_events_that_come_in_one_piece_are_told_from_those_that_come_alone():
+    client = Client([("127.0.0.1", 1)])
+    connection = Connection(client)
+    connection.connection_made(Unsent())
+    connection.begin(STREAM, now(), lambda _: None)
+    connection.data_received(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    for count in (1, 3, 1):
+        events = b"data: {}\n\n" * count
+        connection.data_received(b"%x\r\n%b\r\n" % (len(events), events))
+    assert (client.events, client.pieces) == (5, 3)
 
 
 async def test_the_first_content_is_later_than_the_opening_event_and_earlier_than_the_end(clients):

@@ -69,6 +69,21 @@ def test_what_was_not_measured_is_not_met_and_says_so():
     assert all("not measured" in str(verdict) for verdict in short)
 
 
+def test_cpu_a_chunk_of_a_system_that_fell_behind_is_not_met_and_says_so():
+    def chunk(merged: float) -> Verdict:
+        (found,) = [
+            verdict
+            for verdict in judge({**AT_BOUND, "streams_500.merged": merged})
+            if verdict.target.figure == "streams_500.cpu_us"
+        ]
+        return found
+
+    assert chunk(1.1).is_met
+    assert not chunk(1.6).is_met
+    assert str(chunk(1.6)).startswith("not met")
+    assert str(chunk(1.6)).endswith("fell behind: 1.60 events at once")
+
+
 def test_only_the_targets_of_what_was_run_are_judged():
     figures = {verdict.target.figure for verdict in judge(scenarios=["plain_1k"])}
     assert figures == {"plain_1k.cpu_us", "start.seconds"}
