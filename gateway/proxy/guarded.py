@@ -349,8 +349,8 @@ class GuardedProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def is_unread(self) -> bool:
-        """Whether the client is still sending the request that is being answered."""
-        return self._is_reading
+        """Whether the client may be still sending what will not be answered."""
+        return self._is_reading or self._is_deaf
 
     def linger(self) -> None:
         """Close our side, then drop what the client sends until it closes too or `LINGER_SECONDS` are over."""

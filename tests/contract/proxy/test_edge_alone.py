@@ -193,6 +193,21 @@ async def test_an_answer_keeps_the_connection_for_a_request_that_arrives_behind_
         assert (await peer.response()).status == 200
 
 
+async def test_an_answer_in_front_of_what_is_no_http_is_not_reset(gateway, tmp_path) -> None:
+    """More of that may be on its way: closing at once would reset the connection under the answer."""
+    async with ScriptedEngine().serve(tmp_path / "s.sock") as other:
+        gateway.publish(endpoint(other.address))
+        peer = await gateway.connect()
+        await peer.send(request(CHAT_BODY) + b"\x16\x03\x01")
+        await until(lambda: other.requests)
+        answered(other)
+        assert (await peer.response()).status == 200
+        (connection,) = gateway.connections
+        assert connection._lingering is not None
+        await peer.send(b"\x16\x03\x01")
+        assert await peer.end() is Ending.FIN
+
+
 @pytest.mark.parametrize("announced", [50, 100_000_000], ids=["fair", "too large"])
 async def test_a_stop_loses_no_answer_with_half_a_request_behind_it(gateway, tmp_path, announced) -> None:
     """Closing on unread bytes would reset the connection under the answer; what is behind is not begun either."""
