@@ -49,11 +49,11 @@ class Admission:
             lease = self._lease(pool, candidates)
             if lease is not None:
                 return lease
-        if queue is None:
-            queue = self._queues[pool.model] = Queue(pool)
-        if len(queue) >= self._max_queue:
-            raise QueueFull("Too many requests are waiting for this model. Try again later.", retry_after=1)
-        return queue.join(waiter, expires)
+        return self._roomy(pool).join(waiter, expires)
+
+    def readmit(self, pool: Pool, waiter: Waiter, expires: float) -> Ticket:
+        """The first place in the queue, for a call that an engine turned away. Raises `QueueFull`."""
+        return self._roomy(pool).rejoin(waiter, expires)
 
     def move(self, pool: Pool, without: Replica) -> Lease | None:
         """A lease on another replica than `without`, if one has room now: for a call that is sent again."""
@@ -74,6 +74,14 @@ class Admission:
             while ticket := queue.first():
                 _evict(ticket, no_replica(queue.pool))
             self._policies.pop(model, None)
+
+    def _roomy(self, pool: Pool) -> Queue:
+        queue = self._queues.get(pool.model)
+        if queue is None:
+            queue = self._queues[pool.model] = Queue(pool)
+        if len(queue) >= self._max_queue:
+            raise QueueFull("Too many requests are waiting for this model. Try again later.", retry_after=1)
+        return queue
 
     def _serve(self, queue: Queue) -> None:
         now = self._clock()
@@ -100,7 +108,9 @@ class Admission:
 
     def _released(self, replica: Replica, ended: Ended) -> None:
         if ended is Ended.WELL:
-            replica.succeeded()
+            replica.succeeded(self._clock())
+        elif ended is Ended.BUSY:
+            replica.was_busy()
         elif ended is Ended.REFUSED:
             replica.refused(self._clock())
         elif ended is Ended.FAILED:

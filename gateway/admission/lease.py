@@ -13,6 +13,7 @@ class Ended(Enum):
 
     WELL = "well"  # the engine did its part, also when that was to refuse a bad request
     UNJUDGED = "unjudged"  # the client left or its time was over: says nothing of the engine
+    BUSY = "busy"  # the engine turned the call away for load
     REFUSED = "refused"  # no connection
     FAILED = "failed"  # the engine broke a call that was its to serve
 

@@ -64,6 +64,13 @@ class Queue:
         self._waiting += 1
         return ticket
 
+    def rejoin(self, waiter: Waiter, expires: float) -> Ticket:
+        """Take the first place: for one that had its turn and was turned away."""
+        ticket = Ticket(self, waiter, expires)
+        self._tickets.appendleft(ticket)
+        self._waiting += 1
+        return ticket
+
     def first(self) -> Ticket | None:
         """Who is next, `None` when nobody waits."""
         while self._tickets and not self._tickets[0].is_waiting:

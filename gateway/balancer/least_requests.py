@@ -30,8 +30,8 @@ class LeastRequests:
         least = 1.0
         for offset in range(count):
             replica = replicas[(self._turn + offset) % count]
-            load = replica.in_flight / replica.endpoint.max_in_flight
-            if load < least:
+            load = replica.in_flight / replica.limit
+            if load < least and not replica.is_resting:
                 best, least = replica, load
         return best
 

@@ -49,9 +49,15 @@ class InvalidRequest(ClientError):
 
 
 class InvalidJson(InvalidRequest):
-    """The body is not JSON."""
+    """The body is not JSON, or not what every reader of JSON reads alike: deeper or larger than allowed, a key twice."""
 
     code = "invalid_json"
+
+
+class FieldNotAllowed(InvalidRequest):
+    """A field that only an operator can allow (`requests.allowed_fields`), or one that this API does not have."""
+
+    code = "field_not_allowed"
 
 
 class Unauthenticated(ClientError):
@@ -123,6 +129,13 @@ class UnsupportedMediaType(ClientError):
     code = "unsupported_media_type"
 
 
+class Quarantined(ClientError):
+    """Engines died under this very request: it is not given to another for some minutes."""
+
+    status = 422
+    code = "request_quarantined"
+
+
 class Rejected(GatewayError):
     """Turned away before the queue. Nothing was sent to an engine."""
 
@@ -138,6 +151,10 @@ class QueueFull(Rejected):
 
 class TooManyConnections(Rejected):
     """As many connections are open as may be."""
+
+
+class Exhausted(Rejected):
+    """The gateway itself has no memory, file descriptors or ports left for one more."""
 
 
 class NoReplica(Rejected):

@@ -10,15 +10,18 @@ from gateway.fleet.replica import Replica
 DEFAULT_RETRY_AFTER = 5
 """Seconds to name in `retry-after` when nothing is known of when a replica will be ready."""
 LONGEST_RETRY_AFTER = 60
+SMOOTHED_OVER = 10
 
 
 class Pool:
     """One public model and who serves it. `members` holds each replica with its own name for the model."""
 
-    __slots__ = ("members", "model")
+    __slots__ = ("members", "model", "usual_wait")
 
     def __init__(self, model: str) -> None:
         self.model = model
+        self.usual_wait = 0.0
+        """Seconds from dispatch to the first content, smoothed over about ten calls."""
         self.members: dict[Replica, str] = {}
 
     def __repr__(self) -> str:
@@ -27,14 +30,19 @@ class Pool:
     def candidates(self, now: float, *, without: Replica | None = None) -> list[Replica]:
         """Replicas that may be sent work, whether or not they have room.
 
-        Ejected ones are left out while another is there. When all of the reachable ones are ejected they are used all
-        the same: a pool that fails is not made better by refusing to try (Envoy's panic threshold).
+        Those that something speaks against are left out while another is there. When something speaks against all of
+        them they are used all the same, except right after a refused connection: a pool that fails is not made better
+        by refusing to try (Envoy's panic threshold).
         """
         serving = [r for r in self.members if r.condition is Condition.READY and r is not without]
-        if all([r.ejected_until <= now for r in serving]):  # noqa: C419 - the usual case, and a list is quicker
+        if not any([r.is_doubted for r in serving]):  # noqa: C419 - the usual case, and a list is quicker
             return serving
-        sound = [r for r in serving if r.ejected_until <= now]
-        return sound or [r for r in serving if not r.unreachable]
+        sound = [r for r in serving if r.is_sound(now)]
+        return sound or [r for r in serving if r.may_be_back(now)]
+
+    def waited(self, seconds: float) -> None:
+        """A call was so long without content after it was dispatched."""
+        self.usual_wait += (seconds - self.usual_wait) / SMOOTHED_OVER
 
     def in_flight(self) -> int:
         """Calls that this pool's replicas hold, those for other models of theirs included."""

@@ -1,7 +1,8 @@
 """An endpoint with its live state.
 
 In-flight counts are our own and exact: a call counts from the moment it is given a replica until its last byte (tower's
-completion load). Failures here are those seen on the request path; discovery's view is `condition`.
+completion load). Failures here are those seen on the request path; discovery's view is `condition`. What a client does
+- leave, read slowly, set a short deadline - says nothing of a replica and is not told to it.
 """
 
 from __future__ import annotations
@@ -10,20 +11,36 @@ from gateway.fleet.endpoint import Condition, Endpoint
 
 EJECT_AFTER = 3
 """Failed answers in a row before a replica is left out, where another can take its place."""
+WINDOW_SECONDS = 10.0
+WINDOW_CALLS = 10
+"""Of so many calls within `WINDOW_SECONDS`, more than half failing does it too."""
 FIRST_EJECTION = 1.0
 LONGEST_EJECTION = 60.0
+SILENCE_SECONDS = 5.0
+"""A replica that holds calls and has said nothing at all for so long gets no more, where another can take them."""
 
 
 class Replica:
-    """Mutated only by synchronous methods on the event loop."""
+    """Mutated only by synchronous methods on the event loop. Times are monotonic seconds."""
 
     __slots__ = (
         "_ejection",
         "_failures",
+        "_idle_at",
+        "_is_on_probation",
+        "_refused_at",
+        "_window_at",
+        "_window_calls",
+        "_window_failures",
         "condition",
         "ejected_until",
         "endpoint",
+        "heard_at",
         "in_flight",
+        "is_doubted",
+        "is_resting",
+        "is_silent",
+        "limit",
         "ready_in",
         "unreachable",
     )
@@ -33,32 +50,60 @@ class Replica:
         self.condition = condition
         self.ready_in: float | None = None
         self.in_flight = 0
+        self.limit = endpoint.max_in_flight
+        """How many calls it may hold: what is configured, or less since it turned one away."""
         self.ejected_until = 0.0
         self.unreachable = False
+        self.heard_at = 0.0
+        """When it last sent anything, as of the last sweep."""
+        self.is_silent = False
+        self.is_resting = False
+        """It turned a call away a moment ago."""
+        self.is_doubted = False
+        """Whether `is_sound` has to be asked: false for all replicas, most of the time."""
+        self._is_on_probation = False
+        self._refused_at = 0.0
+        self._idle_at = 0.0
         self._failures = 0
         self._ejection = FIRST_EJECTION
+        self._window_at = 0.0
+        self._window_calls = self._window_failures = 0
 
     def __repr__(self) -> str:
-        return f"<Replica {self.endpoint.id} {self.condition} {self.in_flight}/{self.endpoint.max_in_flight}>"
+        return f"<Replica {self.endpoint.id} {self.condition} {self.in_flight}/{self.limit}>"
 
     def has_room(self) -> bool:
         """Whether one more call may run here."""
-        return self.in_flight < self.endpoint.max_in_flight
+        return self.in_flight < self.limit and not self.is_resting
 
     def is_serving(self) -> bool:
         """Whether discovery says that it can be sent work."""
         return self.condition is Condition.READY
 
     def is_ejected(self, now: float) -> bool:
-        """Whether it is left out for failing, at monotonic time `now`."""
+        """Whether it is left out for failing."""
         return now < self.ejected_until
 
-    def succeeded(self) -> None:
+    def is_sound(self, now: float) -> bool:
+        """Whether nothing speaks against it. After an ejection one call at a time has to show that it is well."""
+        return (
+            not self.is_ejected(now) and not self.is_silent and not (self._is_on_probation and self.in_flight)
+        )
+
+    def may_be_back(self, now: float) -> bool:
+        """Whether it can be tried when nothing else is there: not at once after a refused connection."""
+        return not self.unreachable or now - self._refused_at >= FIRST_EJECTION
+
+    def succeeded(self, now: float) -> None:
         """A call ended well, or badly through no fault of the engine."""
+        self.heard_at = now
+        self._count(now)
+        if self.limit < self.endpoint.max_in_flight:
+            self.limit += 1
         if self._failures:
             self._failures = 0
             self._ejection = FIRST_EJECTION
-        self.unreachable = False
+        self.unreachable = self.is_doubted = self._is_on_probation = False
 
     def failed(self, now: float) -> None:
         """The engine broke a call: ejected after `EJECT_AFTER` in a row, longer each time.
@@ -68,18 +113,47 @@ class Replica:
         """
         if self.is_ejected(now):
             return
+        self._count(now)
         self._failures += 1
-        if self._failures >= EJECT_AFTER:
+        self._window_failures += 1
+        is_often = self._window_calls >= WINDOW_CALLS and 2 * self._window_failures > self._window_calls
+        if self._failures >= EJECT_AFTER or is_often:
             self._eject(now)
 
     def refused(self, now: float) -> None:
         """No connection could be made: out at once, tried again after the ejection."""
         self.unreachable = True
+        self._refused_at = now
         if self.is_ejected(now):
             return
         self._failures += 1
         self._eject(now)
 
+    def was_busy(self) -> None:
+        """It turned a call away for load, which is no failure: it holds all that it can, for now."""
+        self.limit = max(1, min(self.limit, self.in_flight))
+        self.is_resting = True
+
+    def heard(self, at: float) -> None:
+        """It sent something at `at`."""
+        self.heard_at = max(self.heard_at, at)
+
+    def tick(self, now: float) -> None:
+        """Time has passed. To be called after the calls have told what they heard."""
+        self.is_resting = False
+        if not self.in_flight:
+            self._idle_at = now
+        self.is_silent = now - max(self._idle_at, self.heard_at) > SILENCE_SECONDS
+        if self.is_silent:
+            self.is_doubted = True
+
+    def _count(self, now: float) -> None:
+        if now - self._window_at > WINDOW_SECONDS:
+            self._window_at = now
+            self._window_calls = self._window_failures = 0
+        self._window_calls += 1
+
     def _eject(self, now: float) -> None:
+        self.is_doubted = self._is_on_probation = True
         self.ejected_until = now + self._ejection
         self._ejection = min(self._ejection * 2, LONGEST_EJECTION)

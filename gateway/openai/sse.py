@@ -154,7 +154,11 @@ class Scanner:
             return False
         if event.startswith(b"data: {") and event.find(b"\n") == len(event) - 2:
             return self._admits_payload(event[6:-2])
-        payload = _payload(event)
+        try:
+            payload = _payload(event)
+        except ValueError:
+            self.verdict = Verdict.GARBAGE
+            return False
         if payload is None:
             return True  # a comment or an empty event: legal, says nothing
         if payload == b"[DONE]":
@@ -211,10 +215,15 @@ def _end_of_event(data: bytes, start: int) -> int:
 
 
 def _payload(event: bytes) -> bytes | None:
-    """The event's data lines joined, `None` when it has none."""
-    lines = [
-        line[5:].removeprefix(b" ")
-        for line in event.replace(b"\r\n", b"\n").split(b"\n")
-        if line.startswith(b"data:")
-    ]
-    return b"\n".join(lines) if lines else None
+    """The event's data lines joined, `None` when it has none. Raises `ValueError` for a line that is no field of one."""
+    data = []
+    for line in event.replace(b"\r\n", b"\n").split(b"\n"):
+        if line.startswith(b"data:"):
+            data.append(line[5:].removeprefix(b" "))
+        elif line and not line.startswith(_OTHER_FIELDS):
+            raise ValueError("not a field of an event")
+    return b"\n".join(data) if data else None
+
+
+_OTHER_FIELDS = (b":", b"event:", b"id:", b"retry:")
+"""What a line may begin with besides data. A reader ignores anything else, so no engine has a reason to send it."""

@@ -28,8 +28,11 @@ from gateway.core.errors import (
     ConnectFailed,
     CutShort,
     DeadlineExceeded,
+    Exhausted,
     GatewayError,
     ModelNotFound,
+    NoReplica,
+    Quarantined,
     QueueFull,
     RequestTimeout,
     StreamInterrupted,
@@ -43,7 +46,8 @@ from gateway.openai import envelope as envelopes
 from gateway.openai import errors
 from gateway.openai.sse import Scanner, Verdict
 from gateway.proxy.client import Client, Part
-from gateway.proxy.retry import Decision, Fault, decide
+from gateway.proxy.quarantine import Standing
+from gateway.proxy.retry import Decision, Fault, Situation, decide
 from gateway.transport import Loss, Sending
 
 if TYPE_CHECKING:
@@ -68,13 +72,15 @@ _STREAM_HEADERS = (
 )
 _LOSSES: Mapping[Loss, Fault] = {
     Loss.REFUSED: Fault.REFUSED,
+    Loss.OURS: Fault.OURS,
     Loss.STALE: Fault.STALE,
     Loss.LOST: Fault.LOST,
     Loss.GARBAGE: Fault.GARBAGE,
 }
 _ENDED: Mapping[Fault, Ended] = {
     Fault.REFUSED: Ended.REFUSED,
-    Fault.BUSY: Ended.UNJUDGED,
+    Fault.BUSY: Ended.BUSY,
+    Fault.OURS: Ended.UNJUDGED,
 }
 """How a fault ends the lease; any other is the engine's failure."""
 
@@ -94,8 +100,8 @@ class State(StrEnum):
 _NEXT: Mapping[State, frozenset[State]] = {
     State.READING: frozenset({State.WAITING, State.DISPATCHED, State.FAILED}),
     State.WAITING: frozenset({State.DISPATCHED, State.FAILED}),
-    State.DISPATCHED: frozenset({State.HEAD, State.DISPATCHED, State.FAILED}),
-    State.HEAD: frozenset({State.STREAMING, State.DISPATCHED, State.DONE, State.FAILED}),
+    State.DISPATCHED: frozenset({State.HEAD, State.DISPATCHED, State.WAITING, State.FAILED}),
+    State.HEAD: frozenset({State.STREAMING, State.DISPATCHED, State.WAITING, State.DONE, State.FAILED}),
     State.STREAMING: frozenset({State.DONE, State.FAILED}),
     State.DONE: frozenset(),
     State.FAILED: frozenset(),
@@ -123,6 +129,7 @@ class Exchange:
         "_paused_at",
         "_pool",
         "_proxy",
+        "_queue_until",
         "_rename",
         "_replica_id",
         "_resent",
@@ -131,6 +138,7 @@ class Exchange:
         "_size",
         "_status",
         "_ticket",
+        "_turned_away",
         "operation",
         "principal",
         "refusal",
@@ -167,7 +175,7 @@ class Exchange:
         self._rename: Rename | None = None
         self._replica_id: str | None = None
         self._body: list[bytes] = []
-        self._dispatches = 0
+        self._dispatches = self._turned_away = 0
         self._resent = False
         self._dispatched_at: float | None = None
         self._first_content: float | None = None
@@ -192,9 +200,11 @@ class Exchange:
             if self.principal is None or not self.principal.may_use(pool.model):
                 raise ModelNotFound.named(envelope.model)
             self._pool = pool
-            admitted = proxy.admission.admit(
-                pool, self, min(proxy.clock() + proxy.timeouts.queue, self._deadline)
-            )
+            if proxy.quarantine.has_suspects:
+                self._check_quarantine(self.principal, envelope)
+            proxy.budget(pool.model).calls += 1
+            self._queue_until = min(proxy.clock() + proxy.timeouts.queue, self._deadline)
+            admitted = proxy.admission.admit(pool, self, self._queue_until)
         except GatewayError as error:
             self.refuse(error)
             return
@@ -300,6 +310,8 @@ class Exchange:
     def tick(self, now: float) -> None:
         """Time has passed: end what has waited too long. Waiting in the queue is bounded by the queue."""
         timeouts = self._proxy.timeouts
+        if self._lease is not None and self._last_heard != self._dispatched_at:
+            self._lease.replica.heard(self._last_heard)
         if self.state is State.READING:
             if now - self._arrived > timeouts.body:
                 self.refuse(RequestTimeout("The request body did not arrive in time."))
@@ -376,6 +388,8 @@ class Exchange:
             return b""
         self._held = b""
         self._first_content = self._last_heard
+        if self._pool is not None and self._dispatched_at is not None:
+            self._pool.waited(self._last_heard - self._dispatched_at)
         self._enter(State.STREAMING)
         if self._paused_at is not None:  # the client has not read what it was sent before this call
             self._paused_at = self._last_heard
@@ -421,32 +435,81 @@ class Exchange:
         """The engine failed this call. `out` is what of its stream may still go to the client."""
         self._close_sending()
         ended = _ENDED.get(fault, Ended.FAILED)
-        decision = decide(
-            fault,
-            content_sent=self.state is State.STREAMING,
-            dispatches=self._dispatches,
-            resent=self._resent,
-        )
+        decision = decide(fault, self._situation())
+        if fault is Fault.LOST:
+            self._strike()
         if decision is Decision.RESEND and self._lease is not None:
             self._resent = True
             self._dispatches -= 1
             self._dispatch(self._lease, fresh=True)
             return
-        if decision is Decision.MOVE and self._move(ended):
+        if decision is Decision.MOVE and self._move(fault, ended):
             return
         self._give_up(_error_of(fault, self._proxy.timeouts.retry_after), ended, out)
 
-    def _move(self, ended: Ended) -> bool:
-        """Send again to another replica if one has room now."""
+    def _situation(self) -> Situation:
+        proxy, pool, lease = self._proxy, self._pool, self._lease
+        assert pool is not None  # noqa: S101 - nothing is dispatched before its pool is known
+        body = self._sent_body()
+        return Situation(
+            dispatches=self._dispatches - self._turned_away,
+            content_sent=self.state is State.STREAMING,
+            resent=self._resent,
+            body_bytes=len(body),
+            is_suspect=lease is not None and proxy.quarantine.is_suspect(self._tenant(), body, lease.replica),
+            time_left=self._deadline - proxy.clock(),
+            usual_wait=pool.usual_wait,
+            has_budget=proxy.budget(pool.model).has(),
+        )
+
+    def _move(self, fault: Fault, ended: Ended) -> bool:
+        """Send again to another replica if one has room now; a call that was only turned away may wait for one."""
         lease, self._lease = self._lease, None
         if lease is None or self._pool is None:
             return False
         replacement = self._proxy.admission.move(self._pool, without=lease.replica)
         lease.release(ended)
+        if fault is Fault.BUSY:
+            self._turned_away += 1
         if replacement is None:
-            return False
+            return fault is Fault.BUSY and self._wait_again(self._pool)
+        if fault is not Fault.BUSY and fault is not Fault.REFUSED:
+            self._proxy.budget(self._pool.model).spend()
         self._dispatch(replacement, fresh=False)
         return True
+
+    def _wait_again(self, pool: Pool) -> bool:
+        """Back into the queue, for as long as is left of the time there."""
+        try:
+            ticket = self._proxy.admission.readmit(pool, self, self._queue_until)
+        except QueueFull:
+            return False
+        self._ticket = ticket
+        self._dispatched_at = None
+        self._enter(State.WAITING)
+        return True
+
+    def _check_quarantine(self, principal: Principal, envelope: Envelope) -> None:
+        body = envelopes.upstream_body(envelope, envelope.model)
+        standing = self._proxy.quarantine.standing(principal.tenant, body, request_id=self.request_id)
+        if standing is Standing.HELD:
+            raise Quarantined(
+                "Engines failed while they worked on this very request: it is not tried again for now."
+            )
+        if standing is Standing.DOUBTED:
+            raise NoReplica("No engine can take this request now. Try again later.", retry_after=5)
+
+    def _strike(self) -> None:
+        """The engine went away under this call: it may be the call that did it."""
+        if self._lease is not None:
+            self._proxy.quarantine.strike(self._tenant(), self._sent_body(), self._lease.replica)
+
+    def _sent_body(self) -> bytes:
+        assert self._envelope is not None  # noqa: S101 - nothing is dispatched before its body was read
+        return envelopes.upstream_body(self._envelope, self._envelope.model)
+
+    def _tenant(self) -> str:
+        return "" if self.principal is None else self.principal.tenant
 
     def _give_up(self, error: GatewayError, ended: Ended, out: bytes = b"") -> None:
         """Tell the client: as a status while that can be, in-band once content was sent."""
@@ -481,6 +544,8 @@ class Exchange:
         if usage is None and self._scanner is not None:
             usage = self._scanner.usage
         envelope, pool = self._envelope, self._pool
+        if outcome is Outcome.OK and self._proxy.quarantine.has_suspects:
+            self._proxy.quarantine.clear(self._tenant(), self._sent_body())
         # A kept connection keeps its last Exchange: not the request and the answer with it.
         self._envelope, self._body = None, []
         self._proxy.ended(
@@ -532,6 +597,8 @@ def _error_of(fault: Fault, retry_after: int) -> GatewayError:
         return ConnectFailed("The engine cannot be reached. Try again later.", retry_after=retry_after)
     if fault is Fault.BUSY:
         return QueueFull("Every engine of this model is busy. Try again later.", retry_after=retry_after)
+    if fault is Fault.OURS:
+        return Exhausted("The gateway has no connections left. Try again later.", retry_after=retry_after)
     if fault is Fault.TIMEOUT:
         return UpstreamTimeout("The engine did not answer in time.")
     return UpstreamLost("The engine failed before it answered.")

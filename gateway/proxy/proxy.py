@@ -18,8 +18,10 @@ from gateway.core.errors import BodyTooLarge, Draining, GatewayError, InvalidReq
 from gateway.core.outcome import End, OnEnd
 from gateway.fleet.catalog import Catalog
 from gateway.openai.names import Rename
+from gateway.proxy.budget import RetryBudget
 from gateway.proxy.client import Client
 from gateway.proxy.exchange import Exchange, State
+from gateway.proxy.quarantine import Quarantine
 from gateway.transport import Transport
 
 SWEEP_EVERY = 0.5
@@ -70,6 +72,8 @@ class Proxy:
         self._rng = rng
         self._on_end = on_end
         self._live: dict[Exchange, None] = {}  # a set's order is that of addresses in memory
+        self.quarantine = Quarantine(rng.randbytes(32), clock=clock)
+        self._budgets: dict[str, RetryBudget] = {}
         self._renames: dict[tuple[str, str], Rename] = {}
 
     def __repr__(self) -> str:
@@ -118,11 +122,21 @@ class Proxy:
             found = self._renames[upstream, public] = Rename(upstream, public)
         return found
 
+    def budget(self, model: str) -> RetryBudget:
+        """How much of a model's calls may be sent again."""
+        found = self._budgets.get(model)
+        if found is None:
+            found = self._budgets[model] = RetryBudget(self.clock)
+        return found
+
     def sweep(self) -> None:
         """End what has waited too long, serve who can be served."""
         now = self.clock()
         for exchange in list(self._live):
             exchange.tick(now)
+        for replica in self.catalog.replicas():
+            replica.tick(now)
+        self.quarantine.sweep()
         self.admission.wake()
 
     def cut(self) -> None:

@@ -1,21 +1,26 @@
 """Whether a call that an engine failed is sent again: one pure function, and the only place that says so.
 
-A call is dispatched at most twice, and never again once content has reached the client. A kept connection that closes
-before any byte came is the exception outside the count: the engine almost surely never read the request (RFC 9110,
-section 9.2.2, lets a client repeat what it knows was not processed).
+A call is given to at most two engines, and never again once content has reached the client. Two things stand outside
+the count, since no engine worked on the call: a kept connection that closes before any byte came (RFC 9110, section
+9.2.2, lets a client repeat what it knows was not processed), and an engine that turned the call away for load.
 """
 
 from __future__ import annotations
 
+import math
 from enum import Enum
+from typing import NamedTuple
 
 MAX_DISPATCHES = 2
+MAX_REPLAYED_BYTES = 1 << 20
+"""A larger body is sent once: sending it again costs more than most calls."""
 
 
 class Fault(Enum):
     """How an engine failed a call."""
 
     REFUSED = "refused"  # no connection
+    OURS = "ours"  # no connection, for lack of something on our side
     STALE = "stale"  # a kept connection closed before any byte came
     LOST = "lost"  # closed, reset or ended before the answer was complete
     GARBAGE = "garbage"  # an answer that is not one
@@ -28,19 +33,44 @@ class Decision(Enum):
     """What to do about a fault."""
 
     RESEND = "resend"  # same replica, fresh connection
-    MOVE = "move"  # another replica
+    MOVE = "move"  # another replica; if there is none and the fault is `BUSY`, back into the queue
     GIVE_UP = "give up"
 
 
-_MOVABLE = frozenset({Fault.REFUSED, Fault.STALE, Fault.LOST, Fault.GARBAGE, Fault.FAILED, Fault.BUSY})
+class Situation(NamedTuple):
+    """What is known of the call when the fault comes. Times in seconds."""
+
+    dispatches: int
+    content_sent: bool = False
+    resent: bool = False
+    """A stale connection was replaced before."""
+    body_bytes: int = 0
+    is_suspect: bool = False
+    """An engine died with this very request before."""
+    time_left: float = math.inf
+    usual_wait: float = 0.0
+    """How long the model usually takes to its first content."""
+    has_budget: bool = True
+    """Not too large a part of all calls is sent again already."""
 
 
-def decide(fault: Fault, *, content_sent: bool, dispatches: int, resent: bool) -> Decision:
-    """What to do about `fault` after `dispatches` dispatches; `resent` if a stale connection was replaced before."""
-    if content_sent:
+_WORKED_ON = frozenset({Fault.STALE, Fault.LOST, Fault.GARBAGE, Fault.FAILED})
+"""The engine had the call: sending it again is work done twice, and may be what broke the engine."""
+
+
+_FINAL = frozenset({Fault.TIMEOUT, Fault.OURS})
+"""Nobody else would do better: the time is over, or the next connection cannot be made either."""
+
+
+def decide(fault: Fault, situation: Situation) -> Decision:
+    """What to do about `fault`."""
+    if situation.content_sent or fault in _FINAL:
         return Decision.GIVE_UP
-    if fault is Fault.STALE and not resent:
+    if fault is Fault.STALE and not situation.resent:
         return Decision.RESEND
-    if fault in _MOVABLE and dispatches < MAX_DISPATCHES:
-        return Decision.MOVE
-    return Decision.GIVE_UP
+    has_time = situation.time_left > situation.usual_wait
+    if fault is Fault.BUSY:
+        return Decision.MOVE if has_time else Decision.GIVE_UP
+    is_first = situation.dispatches < MAX_DISPATCHES and situation.body_bytes <= MAX_REPLAYED_BYTES
+    may_cost = fault not in _WORKED_ON or (situation.has_budget and not situation.is_suspect)
+    return Decision.MOVE if has_time and is_first and may_cost else Decision.GIVE_UP

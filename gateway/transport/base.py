@@ -13,6 +13,7 @@ class Loss(Enum):
     """How a sending ended without a complete answer."""
 
     REFUSED = "refused"  # no connection: the engine has read nothing
+    OURS = "ours"  # no connection, for lack of something on this side: says nothing of the engine
     STALE = "stale"  # a kept connection closed before any byte came: the engine almost surely read nothing
     LOST = "lost"  # closed or reset before the answer was complete
     GARBAGE = "garbage"  # not HTTP

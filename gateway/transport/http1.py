@@ -7,6 +7,7 @@ Written by hand because it is the hot path: a request on a kept connection is on
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import time
 from collections.abc import Callable, Coroutine
@@ -21,9 +22,13 @@ from gateway.transport.base import Loss, Sink, Transport
 
 MAX_HEAD_BYTES = 64 * 1024
 """An answer whose headers are longer is not one."""
-USER_TIMEOUT_MILLISECONDS = 10_000
-"""TCP_USER_TIMEOUT: unacknowledged data for so long means that the engine's host is gone."""
+GONE_AFTER = {"TCP_USER_TIMEOUT": 10_000, "TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}
+"""When an engine's host counts as gone: data unacknowledged for 10 s (in milliseconds), or silence from its kernel to three
+questions after 5 s without a packet - a stream that is only read sends nothing that could stay unacknowledged."""
 
+_OURS = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN}
+)
 _Made = TypeVar("_Made")
 
 
@@ -106,9 +111,9 @@ class Connection(asyncio.Protocol):
         """Remember who is making this connection."""
         self._connecting = task
 
-    def refused(self) -> None:
+    def refused(self, loss: Loss) -> None:
         """No connection could be made."""
-        self._lose(Loss.REFUSED)
+        self._lose(loss)
 
     # --- asyncio.Protocol
 
@@ -356,9 +361,11 @@ class Http1:
                     self._connect_seconds,
                     loop.create_connection(lambda: connection, address.host, address.port),
                 )
-                _set_user_timeout(transport)
-        except (OSError, UnicodeError):  # TimeoutError is the first, a host that no name can have the second
-            connection.refused()
+                _notice_loss(transport)
+        except OSError as error:  # TimeoutError is one
+            connection.refused(Loss.OURS if error.errno in _OURS else Loss.REFUSED)
+        except UnicodeError:  # a host that no name can have
+            connection.refused(Loss.REFUSED)
 
 
 async def _within(seconds: float, connecting: Coroutine[Any, Any, _Made]) -> _Made:
@@ -379,10 +386,14 @@ async def _within(seconds: float, connecting: Coroutine[Any, Any, _Made]) -> _Ma
         task.cancel()
 
 
-def _set_user_timeout(transport: asyncio.Transport) -> None:
+def _notice_loss(transport: asyncio.Transport) -> None:
     sock = transport.get_extra_info("socket")
-    if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MILLISECONDS)
+    if sock is None:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in GONE_AFTER.items():
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 _: type[Transport] = Http1

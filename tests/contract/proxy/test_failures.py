@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engines.simulated import SimulatedEngine
+from gateway.proxy.quarantine import STRIKE_SECONDS
 from tests.support.gateway import Driver, RunningGateway, endpoint, until
 from tests.support.peer import Ending, Response, request
 from tests.support.scripted import (
@@ -30,7 +31,13 @@ STREAM: dict[str, Any] = {**PLAIN, "stream": True, "stream_options": {"include_u
 
 
 def check_status(
-    answer: Response, status: int, code: str, *, retry: str = "false", after: str | None = None
+    answer: Response,
+    status: int,
+    code: str,
+    *,
+    retry: str = "false",
+    after: str | None = None,
+    kind: str = "server_error",
 ) -> None:
     """A failure told by its status."""
     assert answer.status == status, answer.raw
@@ -40,7 +47,7 @@ def check_status(
     assert answer.header("retry-after") == after
     error = answer.json()["error"]
     assert list(error) == ["message", "type", "param", "code"]
-    assert (error["type"], error["param"], error["code"]) == ("server_error", None, code)
+    assert (error["type"], error["param"], error["code"]) == (kind, None, code)
 
 
 def check_interrupted(answer: Response) -> list[bytes]:
@@ -175,8 +182,6 @@ STATUSES = {
     404: 502,
     500: 502,
     502: 502,
-    429: 503,
-    503: 503,
 }
 
 
@@ -200,8 +205,6 @@ async def test_an_engines_status_becomes_ours(gateway, engine, theirs, body) -> 
         }
         assert answer.header("x-should-retry") == "false"
         assert last_end(gateway) == ("client_error", ours, "invalid_request", 1)
-    elif ours == 503:
-        check_status(answer, 503, "overloaded", retry="true", after="1")
     else:
         check_status(answer, 502, "upstream_lost")
     assert answer.header("x-secret") is None
@@ -216,7 +219,7 @@ async def test_a_prompt_that_is_too_long_has_openais_code(gateway, engine) -> No
     assert not gateway.replica().is_ejected(gateway.clock())
 
 
-IN_BAND = {400: 400, 422: 422, 500: 502, 503: 503, 429: 503}
+IN_BAND = {400: 400, 422: 422, 500: 502}
 
 
 @pytest.mark.parametrize("theirs", IN_BAND)
@@ -260,6 +263,138 @@ async def test_a_choice_without_a_finish_reason_is_an_interrupted_stream(gateway
         assert len(check_interrupted(await asked(gateway, STREAM))) == 3
 
 
+# --- an engine that is full
+
+BUSY = [
+    {"kind": "status", "status": 503},
+    {"kind": "status", "status": 429},
+    {"kind": "queue_full"},
+    {"kind": "queue_full", "in_stream": True},
+]
+
+
+@pytest.mark.parametrize("fault", BUSY, ids=lambda f: "-".join(map(str, f.values())))
+async def test_a_call_that_the_only_engine_turns_away_waits_for_it(gateway, engine, fault) -> None:
+    engine.fault(**fault, times=2)
+    peer = await gateway.connect()
+    await peer.send(request(STREAM))
+    for asked_before in (1, 2):
+        await until(lambda: len(engine.log) == asked_before and gateway.waiting() == 1)  # noqa: B023 - awaited
+        assert gateway.proxy.live == 1
+        gateway.advance(0.5)
+    assert (await peer.response()).events[-1] == DONE
+    assert last_end(gateway) == ("ok", 200, None, 3)
+    assert not gateway.replica().is_ejected(gateway.clock())
+    await gateway.settled()
+
+
+async def test_a_call_that_is_turned_away_does_not_wait_for_ever(gateway, engine) -> None:
+    engine.fault("queue_full")
+    peer = await gateway.connect()
+    await peer.send(request(STREAM))
+    for asked_before in range(1, 60):
+        await until(lambda: len(engine.log) == asked_before and gateway.waiting() == 1)  # noqa: B023 - awaited
+        gateway.advance(0.5)
+    await until(lambda: gateway.waiting() == 1)
+    gateway.advance(1)
+    check_status(await peer.response(), 503, "overloaded", retry="true", after="1")
+    assert last_end(gateway)[0] == "evicted"
+    await gateway.settled()
+
+
+async def test_a_call_that_is_turned_away_is_refused_when_nobody_more_may_wait(gateway, engine) -> None:
+    gateway.parts.admission._max_queue = 0
+    engine.fault("queue_full")
+    check_status(await asked(gateway, STREAM), 503, "overloaded", retry="true", after="1")
+    assert len(engine.log) == 1
+    await gateway.settled()
+
+
+async def test_a_client_that_leaves_while_its_call_waits_again_is_not_served(gateway, engine) -> None:
+    engine.fault("queue_full", times=1)
+    peer = await gateway.connect()
+    await peer.send(request(STREAM))
+    await until(lambda: gateway.waiting() == 1)
+    peer.close()
+    await gateway.settled()
+    gateway.advance(1)
+    assert len(engine.log) == 1
+
+
+async def test_an_engine_that_turned_a_call_away_holds_fewer_until_it_shows_that_it_can(
+    gateway, engine
+) -> None:
+    engine.fault("queue_full", times=1)
+    engine.fault("hang", at="arrival", times=2)  # the one added last comes first
+    peers = [await gateway.connect() for _ in range(3)]
+    for count, peer in enumerate(peers, 1):
+        await peer.send(request(STREAM))
+        await until(lambda: len(engine.log) == count)  # noqa: B023 - awaited
+    await until(lambda: gateway.waiting() == 1)
+    assert gateway.replica().limit == 2
+    gateway.advance(0.5)
+    assert gateway.waiting() == 1
+    peers[0].close()
+    assert (await peers[2].response()).is_complete
+    assert gateway.replica().limit == 3
+    peers[1].close()
+    await gateway.settled()
+
+
+# --- a request that kills engines
+
+DEADLY = {**STREAM, "messages": [{"role": "user", "content": "deadly"}]}
+
+
+async def test_a_request_under_which_two_engines_died_is_given_to_no_third(
+    gateway, engine, tcp_engine, tmp_path
+) -> None:
+    """A connection that closes unanswered, and another that is refused: so a death looks from outside."""
+    async with SimulatedEngine().serve(uds=tmp_path / "third.sock") as third:
+        engines = {"a": engine, "b": tcp_engine, "c": third}
+        gateway.publish(*(endpoint(each.address, id=name) for name, each in engines.items()))
+        for each in engines.values():
+            each.fault("close", at="arrival", body_contains="deadly")
+        check_status(await asked(gateway, DEADLY), 502, "upstream_lost")
+        dead = [name for name, each in engines.items() if each.log]
+        assert len(dead) == 2
+        check_status(await asked(gateway, DEADLY), 503, "model_unavailable", retry="true", after="5")
+        for name in dead:
+            gateway.replica(name).refused(gateway.clock())
+        for _ in range(100):
+            answer = await asked(gateway, DEADLY)
+            check_status(answer, 422, "request_quarantined", kind="invalid_request_error")
+        assert (await asked(gateway, STREAM)).status == 200
+        assert sum(len(each.log) for each in engines.values()) == 3
+        gateway.advance(599)
+        assert (await asked(gateway, DEADLY)).status == 422
+        gateway.advance(2)
+        for each in engines.values():
+            each.reset()
+        assert (await asked(gateway, DEADLY)).status == 200
+
+
+async def test_a_request_is_innocent_when_its_engines_are_heard_of_again(gateway, engine, tcp_engine) -> None:
+    gateway.publish(endpoint(engine.address, id="a"), endpoint(tcp_engine.address, id="b"))
+    for each in (engine, tcp_engine):
+        each.fault("close", at="arrival", times=1)
+    check_status(await asked(gateway, DEADLY), 502, "upstream_lost")
+    gateway.clock.advance(0.1)
+    for _ in range(2):
+        assert (await asked(gateway, STREAM)).status == 200
+    assert (await asked(gateway, DEADLY)).status == 200
+
+
+async def test_a_body_that_everybody_sends_is_not_blamed(gateway, engine, tcp_engine) -> None:
+    """A load test repeats one body: what is answered anywhere is no poison."""
+    gateway.publish(endpoint(engine.address, id="a"), endpoint(tcp_engine.address, id="b"))
+    for each in (engine, tcp_engine, engine, tcp_engine):
+        each.fault("close", at="arrival", times=1)
+        gateway.clock.advance(0.5)
+        for _ in range(3):
+            assert (await asked(gateway, STREAM)).status == 200
+
+
 # --- every byte
 
 EVENTS = (ROLE, content("é\U0001f680"), content("z", finish="stop"), DONE)
@@ -275,6 +410,7 @@ async def test_a_stream_cut_at_any_byte_never_ends_quietly(gateway, ending) -> N
     outcomes = set()
     async with ScriptedEngine(ending=ending).serve() as other:
         for at in range(len(STREAMED)):
+            gateway.clock.advance(STRIKE_SECONDS + 1)
             gateway.publish(endpoint(other.address, api_key=str(at)))  # a new replica: none is ejected
             other.parts = [STREAMED[:at]]
             answer = await asked(gateway, STREAM)
@@ -297,6 +433,7 @@ async def test_a_stream_cut_at_any_byte_never_ends_quietly(gateway, ending) -> N
 async def test_a_plain_answer_cut_at_any_byte_is_a_502(gateway, ending) -> None:
     async with ScriptedEngine(ending=ending).serve() as other:
         for at in range(len(PLAINLY)):
+            gateway.clock.advance(STRIKE_SECONDS + 1)
             gateway.publish(endpoint(other.address, api_key=str(at)))
             other.parts = [PLAINLY[:at]]
             check_status(await asked(gateway, PLAIN), 502, "upstream_lost")
@@ -490,6 +627,7 @@ async def test_a_busy_engine_is_not_left_out(pair, engine, tcp_engine) -> None:
     tcp_engine.fault("queue_full")
     for _ in range(12):
         assert (await asked(pair, PLAIN)).status == 200
+        pair.advance(0.5)
     assert len(tcp_engine.log) == 6
 
 

@@ -6,7 +6,13 @@ import pytest
 
 from gateway.fleet.endpoint import Condition, Endpoint, TcpAddress, UnixAddress, parse_address
 from gateway.fleet.pool import Pool
-from gateway.fleet.replica import EJECT_AFTER, FIRST_EJECTION, LONGEST_EJECTION, Replica
+from gateway.fleet.replica import (
+    EJECT_AFTER,
+    FIRST_EJECTION,
+    LONGEST_EJECTION,
+    SILENCE_SECONDS,
+    Replica,
+)
 
 
 def replica(id_: str = "r", condition: Condition = Condition.READY) -> Replica:
@@ -24,7 +30,8 @@ def test_failures_in_a_row_eject_and_a_success_between_them_does_not() -> None:
     for _ in range(10):
         for _ in range(EJECT_AFTER - 1):
             each.failed(0.0)
-        each.succeeded()
+        for _ in range(EJECT_AFTER):
+            each.succeeded(0.0)
     assert not each.is_ejected(0.0)
     for _ in range(EJECT_AFTER):
         each.failed(0.0)
@@ -42,10 +49,75 @@ def test_each_ejection_is_longer_up_to_a_bound_and_a_success_ends_the_row() -> N
         now = each.ejected_until
     assert lengths == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     assert lengths[-1] == LONGEST_EJECTION
-    each.succeeded()
+    each.succeeded(0.0)
     for _ in range(EJECT_AFTER):
         each.failed(now)
     assert each.ejected_until == now + FIRST_EJECTION
+
+
+def test_failing_more_often_than_not_ejects_too_and_ten_calls_are_needed_for_that() -> None:
+    each = replica()
+    for _ in range(4):
+        each.failed(0.0)
+        each.succeeded(0.0)
+    each.failed(0.0)
+    assert not each.is_ejected(0.0)  # 5 of 9
+    each.failed(0.0)
+    assert each.is_ejected(0.0)  # 6 of 10
+    later = replica()
+    for second in range(20):
+        later.failed(second * 11.0)
+        later.succeeded(second * 11.0)
+    assert not later.is_ejected(230.0)
+
+
+def test_after_an_ejection_one_call_at_a_time_shows_whether_it_is_well() -> None:
+    sound, bad = replica("sound"), replica("bad")
+    bad.refused(0.0)
+    both = pool(sound, bad)
+    after = FIRST_EJECTION
+    assert both.candidates(after) == [sound, bad]
+    bad.in_flight = 1
+    assert both.candidates(after) == [sound]
+    bad.in_flight = 0
+    bad.succeeded(after)
+    bad.in_flight = 3
+    assert both.candidates(after) == [sound, bad]
+
+
+def test_one_that_holds_calls_and_says_nothing_gets_no_more_until_it_is_heard() -> None:
+    lively, stuck = replica("lively"), replica("stuck")
+    both = pool(lively, stuck)
+    stuck.tick(10.0)
+    stuck.in_flight = 2
+    stuck.tick(10.0 + SILENCE_SECONDS)
+    assert both.candidates(15.0) == [lively, stuck]
+    stuck.tick(10.5 + SILENCE_SECONDS)
+    assert both.candidates(15.5) == [lively]
+    assert pool(stuck).candidates(15.5) == [stuck]  # there is no other
+    stuck.heard(15.6)
+    stuck.tick(16.0)
+    assert both.candidates(16.0) == [lively, stuck]
+    stuck.in_flight = 0
+    stuck.tick(100.0)
+    assert both.candidates(100.0) == [lively, stuck]
+
+
+def test_one_that_turned_a_call_away_holds_no_more_than_it_had_then() -> None:
+    each = replica()
+    each.in_flight = 2
+    each.was_busy()
+    assert (each.limit, each.has_room(), each.is_ejected(0.0)) == (2, False, False)
+    each.in_flight = 1
+    assert not each.has_room()  # it rests until the next look at the time
+    each.tick(0.5)
+    assert each.has_room()
+    for limit in (3, 4, 4):
+        each.succeeded(1.0)
+        assert each.limit == limit
+    each.in_flight = 0
+    each.was_busy()
+    assert each.limit == 1
 
 
 @pytest.mark.parametrize("how", [Replica.failed, Replica.refused])
@@ -61,7 +133,7 @@ def test_one_refused_connection_is_enough() -> None:
     each.refused(0.0)
     assert each.unreachable
     assert each.is_ejected(0.5)
-    each.succeeded()
+    each.succeeded(0.0)
     assert not each.unreachable
 
 
