@@ -455,6 +455,7 @@ class Exchange:
             dispatches=self._dispatches - self._turned_away,
             content_sent=self.state is State.STREAMING,
             resent=self._resent,
+            is_ready=lease is not None and lease.replica.is_serving() and lease.replica in pool.members,
             body_bytes=len(body),
             is_suspect=lease is not None and proxy.quarantine.is_suspect(self._tenant(), body, lease.replica),
             time_left=self._deadline - proxy.clock(),

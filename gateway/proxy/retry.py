@@ -44,6 +44,8 @@ class Situation(NamedTuple):
     content_sent: bool = False
     resent: bool = False
     """A stale connection was replaced before."""
+    is_ready: bool = True
+    """The replica may still be sent work: it was not taken out or told to drain since."""
     body_bytes: int = 0
     is_suspect: bool = False
     """An engine died with this very request before."""
@@ -66,7 +68,7 @@ def decide(fault: Fault, situation: Situation) -> Decision:
     """What to do about `fault`."""
     if situation.content_sent or fault in _FINAL:
         return Decision.GIVE_UP
-    if fault is Fault.STALE and not situation.resent:
+    if fault is Fault.STALE and situation.is_ready and not situation.resent:
         return Decision.RESEND
     has_time = situation.time_left > situation.usual_wait
     if fault is Fault.BUSY:

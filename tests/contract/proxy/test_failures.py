@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engines.simulated import SimulatedEngine
+from gateway.fleet.endpoint import Condition
 from gateway.proxy.quarantine import STRIKE_SECONDS
 from tests.support.gateway import Driver, RunningGateway, endpoint, until
 from tests.support.peer import Ending, Response, request
@@ -505,6 +506,24 @@ async def test_a_connection_that_closes_under_the_request_is_replaced_once(gatew
         assert len(other.requests) == 3
         assert other.requests[1].split(b"x-request-id")[1] == other.requests[2].split(b"x-request-id")[1]
         assert last_end(gateway) == ("upstream_error", 502, "upstream_lost", 1)
+
+
+@pytest.mark.parametrize("seen", [Condition.DRAINING, None], ids=["draining", "gone"])
+async def test_a_closed_connection_is_not_replaced_when_the_engine_may_get_no_more_work(
+    gateway, tmp_path, seen
+) -> None:
+    scripted = ScriptedEngine([PLAINLY])
+    async with scripted.serve(tmp_path / "s.sock") as other:
+        gateway.publish(endpoint(other.address))
+        peer = await gateway.connect()
+        assert (await peer.ask(request(PLAIN))).status == 200
+        other.parts, other.ending = [], Ending.FIN
+        if seen is None:
+            other.on_request = lambda _: gateway.publish()
+        else:
+            other.on_request = lambda _: gateway.publish(endpoint(other.address), condition=seen)
+        check_status(await peer.ask(request(PLAIN)), 502, "upstream_lost")
+        assert len(other.requests) == 2
 
 
 async def test_an_idle_connection_is_not_used_when_the_engine_may_be_closing_it(gateway, engine) -> None:

@@ -14,14 +14,25 @@ SPACE = list(
                 dispatches=dispatches,
                 content_sent=content_sent,
                 resent=resent,
+                is_ready=is_ready,
                 body_bytes=body_bytes,
                 is_suspect=is_suspect,
                 time_left=time_left,
                 usual_wait=1.0,
                 has_budget=has_budget,
             )
-            for dispatches, content_sent, resent, body_bytes, is_suspect, time_left, has_budget in itertools.product(
+            for (
+                dispatches,
+                content_sent,
+                resent,
+                is_ready,
+                body_bytes,
+                is_suspect,
+                time_left,
+                has_budget,
+            ) in itertools.product(
                 (1, 2, 3),
+                (False, True),
                 (False, True),
                 (False, True),
                 (0, MAX_REPLAYED_BYTES, MAX_REPLAYED_BYTES + 1),
@@ -39,7 +50,7 @@ def expected(fault: Fault, case: Situation) -> Decision:
     rows = [
         (case.content_sent, Decision.GIVE_UP),
         (fault in {Fault.TIMEOUT, Fault.OURS}, Decision.GIVE_UP),
-        (fault is Fault.STALE and not case.resent, Decision.RESEND),
+        (fault is Fault.STALE and case.is_ready and not case.resent, Decision.RESEND),
         (case.time_left <= case.usual_wait, Decision.GIVE_UP),
         (fault is Fault.BUSY, Decision.MOVE),
         (case.dispatches >= 2, Decision.GIVE_UP),
@@ -53,7 +64,7 @@ def expected(fault: Fault, case: Situation) -> Decision:
 
 
 def test_every_case() -> None:
-    assert len(SPACE) == 8 * 432
+    assert len(SPACE) == 8 * 864
     for fault, case in SPACE:
         assert decide(fault, case) is expected(fault, case), (fault, case)
 
