@@ -117,19 +117,28 @@ class Process:
 class EngineProcess(Process):
     """A simulated engine. It keeps its address when it is started again."""
 
-    def __init__(self, folder: Path, name: str, *arguments: str, is_tcp: bool = True, **how: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        *arguments: str,
+        is_tcp: bool = True,
+        host: str = "127.0.0.1",
+        **how: Any,
+    ) -> None:
         self.name = name
         self.models = {MODEL: "simulated"}
         self._socket = folder / f"{name}.sock"
         self._port = free_port() if is_tcp else None
-        where = ["--host", "127.0.0.1", "--port", str(self._port)] if is_tcp else ["--uds", str(self._socket)]
+        self._host = host
+        where = ["--host", host, "--port", str(self._port)] if is_tcp else ["--uds", str(self._socket)]
         command = [sys.executable, "-m", "engines.simulated", "--model", "simulated", *where, *arguments]
         super().__init__(command, folder / f"{name}.log", **how)
 
     @property
     def url(self) -> str:
         """As a gateway takes it."""
-        return f"unix:{self._socket}" if self._port is None else f"http://127.0.0.1:{self._port}"
+        return f"unix:{self._socket}" if self._port is None else f"http://{self._host}:{self._port}"
 
     def start(self) -> None:
         self._socket.unlink(missing_ok=True)
@@ -142,7 +151,7 @@ class EngineProcess(Process):
         with socket.socket(family) as probe:
             probe.settimeout(5)
             return (
-                probe.connect_ex(str(self._socket) if self._port is None else ("127.0.0.1", self._port)) == 0
+                probe.connect_ex(str(self._socket) if self._port is None else (self._host, self._port)) == 0
             )
 
     def wait_until_up(self) -> None:
