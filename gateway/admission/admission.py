@@ -115,6 +115,8 @@ class Admission:
             replica.refused(self._clock())
         elif ended is Ended.FAILED:
             replica.failed(self._clock())
+        if not self._queues:
+            return
         waiting = [queue for public, _ in replica.endpoint.models if (queue := self._queues.get(public))]
         if len(waiting) > 1:  # who waits longest goes first, whichever of the replica's models it is for
             waiting.sort(key=_first_expires)

@@ -40,7 +40,7 @@ _RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "ascti
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 Fields = MutableMapping[str, Any]
-Render = Callable[[Fields], bytes]
+Render = Callable[["Fields | CallLine"], bytes]
 
 
 class LineWriter:
@@ -92,13 +92,15 @@ class LineWriter:
             self.dropped += batch.count(b"\n")
 
 
-def as_json(fields: Fields) -> bytes:
+def as_json(fields: Fields | CallLine) -> bytes:
     """One JSON object and a newline."""
     return _encode(fields) + b"\n"
 
 
-def as_text(fields: Fields) -> bytes:
+def as_text(fields: Fields | CallLine) -> bytes:
     """One line for people: time, level, event, then the rest as pairs. Control characters are escaped."""
+    if isinstance(fields, CallLine):
+        fields = msgspec.structs.asdict(fields)
     at, level, event = (str(fields.pop(key, "")) for key in ("timestamp", "level", "event"))
     pairs = "  ".join(f"{key}={_plain(value)}" for key, value in fields.items() if value is not None)
     return f"{at[11:23]} {level:<7} {_plain(event):<24} {pairs}".rstrip().encode() + b"\n"
@@ -116,6 +118,32 @@ def configure(writer: LineWriter, *, level: str, render: Render) -> None:
     root.handlers[:] = [_Handler(writer, render)]
     root.setLevel(max(threshold, logging.WARNING))
     logging.getLogger(OWN_LOGGERS).setLevel(threshold)
+
+
+class CallLine(msgspec.Struct):
+    """The fields of a call's line, in their order. Times in milliseconds. A struct: a dict of them costs twice as much."""
+
+    timestamp: str
+    level: str
+    event: str
+    request_id: str
+    operation: str
+    model: str | None
+    outcome: str
+    status: int
+    code: str | None
+    tenant: str | None
+    key: str | None
+    client: str | None
+    stream: bool
+    replica: str | None
+    attempts: int
+    queue_ms: float | None
+    ttft_ms: float | None
+    duration_ms: float | None
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    completion_tokens: int | None
 
 
 class CallLog:
@@ -136,29 +164,29 @@ class CallLog:
         principal = end.principal
         self._writer.write(
             self._render(
-                {
-                    "timestamp": self._timestamp(),
-                    "level": "info",
-                    "event": "call",
-                    "request_id": end.request_id,
-                    "operation": end.operation,
-                    "model": end.model,
-                    "outcome": end.outcome.value,
-                    "status": end.status,
-                    "code": end.code,
-                    "tenant": None if principal is None else principal.tenant,
-                    "key": None if principal is None else principal.key_id,
-                    "client": end.client,
-                    "stream": end.stream,
-                    "replica": end.replica,
-                    "attempts": end.attempts,
-                    "queue_ms": _since(end.arrived, end.dispatched),
-                    "ttft_ms": _since(end.arrived, end.first_content),
-                    "duration_ms": _since(end.arrived, end.ended),
-                    "prompt_tokens": None if usage is None else usage.prompt_tokens,
-                    "cached_tokens": None if usage is None else usage.cached_tokens,
-                    "completion_tokens": None if usage is None else usage.completion_tokens,
-                }
+                CallLine(
+                    self._timestamp(),
+                    "info",
+                    "call",
+                    end.request_id,
+                    end.operation,
+                    end.model,
+                    end.outcome,
+                    end.status,
+                    end.code,
+                    None if principal is None else principal.tenant,
+                    None if principal is None else principal.key_id,
+                    end.client,
+                    end.stream,
+                    end.replica,
+                    end.attempts,
+                    _since(end.arrived, end.dispatched),
+                    _since(end.arrived, end.first_content),
+                    _since(end.arrived, end.ended),
+                    None if usage is None else usage.prompt_tokens,
+                    None if usage is None else usage.cached_tokens,
+                    None if usage is None else usage.completion_tokens,
+                )
             )
         )
 

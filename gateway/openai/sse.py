@@ -35,6 +35,9 @@ class Verdict(Enum):
     GARBAGE = "garbage"  # no event stream of this API
 
 
+OPEN, COMPLETE, ERROR, GARBAGE = Verdict
+
+
 ABSENT = Raw()
 """A member that is not there. (`Raw | None` would take nothing but null: `Raw` is no type of JSON value.)"""
 NULL = Raw(b"null")
@@ -107,14 +110,14 @@ class Scanner:
         self._strip_usage = strip_usage
         self._tail = b""
         self._unfinished: dict[int, bool] = {}
-        self.verdict = Verdict.OPEN
+        self.verdict = OPEN
         self.error: bytes | None = None
         self.has_content = False
         self.usage: Usage | None = None
 
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes, return those of whole events that may be forwarded. Never raises."""
-        if self.verdict is not Verdict.OPEN:
+        if self.verdict is not OPEN:
             return b""
         if self._tail:
             data = self._tail + data
@@ -133,37 +136,49 @@ class Scanner:
         """Split `data` into events, keep the tail, return what may be forwarded."""
         start = passed = 0
         out = []
-        while self.verdict is Verdict.OPEN:
-            end = _end_of_event(data, start)
-            if end < 0:
-                break
-            if not self._admits(data[start:end]):
+        while self.verdict is OPEN:
+            # The common case of several events in one read: each one line, whose end no other kind of end comes before.
+            line = data.find(b"\n", start)
+            if (
+                line >= 0
+                and line - start < MAX_EVENT_BYTES - 1
+                and data.startswith(b"data: {", start)
+                and data.startswith(b"\n\n", line)
+            ):
+                end = line + 2
+                is_admitted = self._admits_payload(data[start + 6 : line])
+            else:
+                end = _end_of_event(data, start)
+                if end < 0:
+                    break
+                is_admitted = self._admits(data[start:end])
+            if not is_admitted:
                 out.append(data[passed:start])
                 passed = end
             start = end
         out.append(data[passed:start])
         self._tail = data[start:]
-        if len(self._tail) > MAX_EVENT_BYTES and self.verdict is Verdict.OPEN:
-            self.verdict = Verdict.GARBAGE
+        if len(self._tail) > MAX_EVENT_BYTES and self.verdict is OPEN:
+            self.verdict = GARBAGE
         return b"".join(out)
 
     def _admits(self, event: bytes) -> bool:
         """Judge one whole event, its blank line included. Whether it may be forwarded."""
         if len(event) > MAX_EVENT_BYTES:
-            self.verdict = Verdict.GARBAGE
+            self.verdict = GARBAGE
             return False
         if event.startswith(b"data: {") and event.find(b"\n") == len(event) - 2:
             return self._admits_payload(event[6:-2])
         try:
             payload = _payload(event)
         except ValueError:
-            self.verdict = Verdict.GARBAGE
+            self.verdict = GARBAGE
             return False
         if payload is None:
             return True  # a comment or an empty event: legal, says nothing
         if payload == b"[DONE]":
             finished = bool(self._unfinished) and not any(self._unfinished.values())
-            self.verdict = Verdict.COMPLETE if finished else Verdict.GARBAGE
+            self.verdict = COMPLETE if finished else GARBAGE
             return finished
         return self._admits_payload(payload)
 
@@ -173,10 +188,10 @@ class Scanner:
             payload.isascii() or payload.decode()
             has_content = self.has_content or _carries_content(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            self.verdict = Verdict.GARBAGE
+            self.verdict = GARBAGE
             return False
         if event.error is not ABSENT and event.error != NULL:
-            self.verdict = Verdict.ERROR
+            self.verdict = ERROR
             self.error = bytes(event.error)
             return False
         self.has_content = has_content

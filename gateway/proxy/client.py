@@ -19,6 +19,9 @@ class Part(Enum):
     ABORT = "abort"  # the client does not read: drop the connection and what is buffered
 
 
+MORE, LAST, BROKEN, ABORT = Part
+
+
 class Client(Protocol):
     """One answer's way out. Either `answer` once, or `begin` once and then `send` until a part that is not `MORE`."""
 

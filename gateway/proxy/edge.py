@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.core.call import Operation
 from gateway.core.errors import GatewayError
 from gateway.openai.operations import OPERATIONS
-from gateway.proxy.client import Client, Headers, Part
+from gateway.proxy.client import ABORT, BROKEN, LAST, MORE, Client, Headers, Part
 from gateway.proxy.guard import Guard
 from gateway.proxy.guarded import STATUS_LINES, GuardedProtocol
 from gateway.proxy.proxy import too_large
@@ -103,23 +103,23 @@ class EdgeCall:
     def send(self, data: bytes, part: Part) -> None:
         """See `Client.send`."""
         transport = self._protocol.transport
-        if part is Part.MORE and data and self._chunked and not self._head:  # all of a stream but its ends
+        if part is MORE and data and self._chunked and not self._head:  # all of a stream but its ends
             transport.write(b"%x\r\n%b\r\n" % (len(data), data))
             return
-        if part is Part.ABORT:
+        if part is ABORT:
             self._over()
             transport.abort()
             return
         out = b"%x\r\n%b\r\n" % (len(data), data) if data and self._chunked else data
-        if part is Part.LAST and self._chunked:
+        if part is LAST and self._chunked:
             out += b"0\r\n\r\n"
         if self._head:
             out, self._head = self._head + out, b""
         if out:
             transport.write(out)
-        if part is Part.LAST:
+        if part is LAST:
             self._complete()
-        elif part is Part.BROKEN:
+        elif part is BROKEN:
             self._over()
             self._protocol.linger()
 

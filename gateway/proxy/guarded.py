@@ -56,6 +56,9 @@ class Phase(Enum):
     IDLE = "idle"  # another request
 
 
+HEAD, BODY, SERVING, IDLE = Phase
+
+
 class _Refused(Exception):
     """Stops the parser: what follows is not read."""
 
@@ -75,7 +78,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.since = 0.0
         """When the present phase began, in monotonic seconds."""
-        self.phase = Phase.HEAD
+        self.phase = HEAD
         self.counted_address: str | None = None
         """The peer's address where connections are counted by it: not of a proxy, not of a unix socket."""
         self.address: str | None = None
@@ -134,14 +137,14 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def tick(self, now: float, *, is_pressed: bool) -> None:
         """Time has passed: end what has waited too long for the client."""
-        if self._is_deaf or self.phase is Phase.SERVING:
+        if self._is_deaf or self.phase is SERVING:
             return
         limits, waited = self.guard.limits, now - self.since
-        if self.phase is Phase.IDLE:
+        if self.phase is IDLE:
             if waited > (PRESSED_IDLE_SECONDS if is_pressed else limits.idle_seconds):
                 self._is_deaf = True
                 self._close_by()
-        elif self.phase is Phase.HEAD:
+        elif self.phase is HEAD:
             if waited > limits.header_seconds:
                 if self._in_head:
                     self.refuse(RequestTimeout("The request head did not arrive in time."))
@@ -188,8 +191,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._head_bytes, self._fresh_bytes = self._fresh_bytes, 0
         self._raw_bytes = self._body_bytes = self._hosts = 0
-        if self.phase is Phase.IDLE:
-            self.phase = Phase.HEAD
+        if self.phase is IDLE:
+            self.phase = HEAD
             self.since = self.guard.clock()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -214,8 +217,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._check_head()
         self._is_reading = True
-        if self.phase is not Phase.SERVING:
-            self.phase = Phase.BODY
+        if self.phase is not SERVING:
+            self.phase = BODY
             self.since = self.guard.clock()
         self.take_request()
 
@@ -249,8 +252,8 @@ class GuardedProtocol(HttpToolsProtocol):
         """The client has done its part: it waits now, not we."""
         self._is_reading = False
         self._raw_bytes = 0
-        if self.phase is Phase.BODY:
-            self.phase = Phase.SERVING
+        if self.phase is BODY:
+            self.phase = SERVING
         if not self._has_served:
             self._has_served = True
             self.guard.served(self)
@@ -297,7 +300,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         else:
-            self.phase = Phase.BODY if self._is_reading else Phase.HEAD if self._in_head else Phase.IDLE
+            self.phase = BODY if self._is_reading else HEAD if self._in_head else IDLE
             self.since = self.guard.clock()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
