@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+
+import pytest
+
+from gateway.observe.watchdog import HELD_UP_SECONDS, Watchdog
+
+
+def hold_up(until: threading.Event) -> None:
+    """Code that does not give the loop back."""
+    until.wait(10)
+
+
+async def test_what_holds_the_loop_up_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    told = threading.Event()
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.set()
+
+    watchdog = Watchdog()
+    logger = logging.getLogger("gateway.observe.watchdog")
+    listener = Listener()
+    logger.addHandler(listener)
+    beating = asyncio.create_task(watchdog.beat())
+    try:
+        with caplog.at_level(logging.WARNING):
+            await asyncio.sleep(0)
+            hold_up(told)
+        (record,) = caplog.records
+        assert record.seconds >= HELD_UP_SECONDS
+        assert any(line.startswith("hold_up (") for line in record.stack)
+        await asyncio.sleep(0.2)
+        assert watchdog.worst_lag() >= HELD_UP_SECONDS
+        assert watchdog.worst_lag() < HELD_UP_SECONDS
+    finally:
+        logger.removeHandler(listener)
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+        watchdog._thread.join(5)
+
+
+async def test_a_loop_that_runs_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """With a clock that stands still nothing is ever late, however busy the machine is."""
+    watchdog = Watchdog(clock=lambda: 1.0)
+    beating = asyncio.create_task(watchdog.beat())
+    await asyncio.to_thread(time.sleep, 0.3)
+    beating.cancel()
+    await asyncio.gather(beating, return_exceptions=True)
+    watchdog._thread.join(5)
+    assert not caplog.records
+    assert watchdog.worst_lag() == 0.0
