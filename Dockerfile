@@ -24,6 +24,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY config config
 COPY engines engines
 COPY gateway gateway
+COPY simulation simulation
 # The build backend is the one thing that no hash names. It builds the wheel and is not in it.
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 

@@ -6,15 +6,17 @@ VENV ?= .venv
 ENGINE_VENV ?= .venv-engine
 UV := $(shell command -v uv 2>/dev/null)
 BIN := $(VENV)/bin
-SOURCES := gateway engines config
+SOURCES := gateway engines config simulation
 NODE_TESTS := tests/integration/node
 
 # Arguments for `cascadia up`: make run ARGS="--model PATH_OR_HF_ID"
 ARGS ?=
 # Arguments for pytest: make test TESTS="tests/unit -k scanner"
 TESTS ?=
+# How many fault schedules to simulate.
+N ?= 10000
 
-.PHONY: run test check bench lock engine clean
+.PHONY: run test check bench sim lock engine clean
 
 run: $(VENV)/.core engine
 	@CASCADIA_ENGINE_ENVIRONMENT="$${CASCADIA_ENGINE_ENVIRONMENT:-$(CURDIR)/$(ENGINE_VENV)}" exec $(BIN)/cascadia up $(ARGS)
@@ -30,6 +32,10 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.overhead --quick
+
+# Seeded fault schedules in virtual time: make sim N=500
+sim: $(VENV)/.dev
+	$(BIN)/python -m simulation --schedules $(N)
 
 # The engine's own environment: vLLM for NVIDIA GPUs where there is one, its CPU build elsewhere.
 engine:

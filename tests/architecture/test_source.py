@@ -13,7 +13,7 @@ import pytest
 
 from tests.architecture.repository import ROOT, text_of, tracked
 
-PACKAGES = ("config", "engines", "gateway")
+PACKAGES = ("config", "engines", "gateway", "simulation")
 LARGEST_WHEEL_BYTES = 5 * 1024 * 1024
 
 MACHINE_PATH = re.compile(

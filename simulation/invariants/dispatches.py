@@ -1,0 +1,60 @@
+"""I3 and I8: how often a call is sent, when, and to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from gateway.fleet.endpoint import Condition, Endpoint
+from simulation.actors.history import Asked, Dispatch, History
+from simulation.invariants.violation import Violation
+
+MOST = 2
+"""Dispatches of one call that an engine may have worked on. One over a kept connection that died untouched does not
+count, once, nor does any that was turned away for load."""
+
+
+def judge_dispatches(history: History, dispatches: Mapping[str, Sequence[Dispatch]]) -> Iterator[Violation]:
+    """Judge what the engines got."""
+    known = {asked.marker: asked for asked in history.asked}
+    for marker, sent in dispatches.items():
+        asked = known.get(marker)
+        if asked is None:
+            yield Violation("I9", f"an engine was asked for {marker}, which nobody asked")
+        else:
+            yield from _judge_repeats(asked, sent)
+    for dispatch in history.dispatches:
+        problem = _problem(dispatch, history.seen_at(dispatch.sent).get(dispatch.engine))
+        if problem is not None:
+            yield Violation("I8", f"{dispatch.marker} was sent to {dispatch.engine} {problem}")
+    for number, address in history.connects:
+        if not any(_is_at(*each, address) for each in history.seen_at(number).values()):
+            yield Violation("I8", f"a connection was made to {address}, where no engine was ready")
+
+
+def _judge_repeats(asked: Asked, sent: Sequence[Dispatch]) -> Iterator[Violation]:
+    """How often one call was sent, and when."""
+    untouched = sum(dispatch.is_reused and dispatch.heard_bytes == 0 for dispatch in sent)
+    worked_on = sum(not dispatch.turns_away for dispatch in sent) - min(untouched, 1)
+    if worked_on > MOST:
+        yield Violation("I3", f"engines may have worked {worked_on} times on {asked.marker}")
+    for dispatch in sent:
+        if asked.answer is not None and dispatch.sent > asked.answer.began:
+            yield Violation("I3", f"{asked.marker} was dispatched again when its answer had begun")
+
+
+def _is_at(endpoint: Endpoint, condition: Condition, address: str) -> bool:
+    return condition is Condition.READY and str(endpoint.address).removeprefix("http://") == address
+
+
+def _problem(dispatch: Dispatch, seen: tuple[Endpoint, Condition] | None) -> str | None:
+    """Why a dispatch should not have gone where it went, `None` if it should."""
+    if seen is None:
+        return "which was not published"
+    endpoint, condition = seen
+    if not _is_at(endpoint, condition, dispatch.address):
+        return f"at {dispatch.address}, while it was {condition} at {endpoint.address}"
+    if endpoint.api_key != dispatch.key:
+        return "with another key"
+    if dispatch.model not in {upstream for _, upstream in endpoint.models}:
+        return f"for its model {dispatch.model}, which it has not"
+    return None
