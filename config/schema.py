@@ -23,6 +23,11 @@ _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,255}")
 _LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>\d{1,5})")
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _HIGHEST_PORT = 65535
+_MEDIA_HOST = re.compile(
+    r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
+)
+"""A host by name. The last label begins with a letter: what ends in a number is an address (WHATWG URL, 3.5)."""
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}(?:\.[A-Za-z_][A-Za-z0-9_-]{0,63})?")
 
 
 def _contradiction(message: str, *, why: str, hint: str, below: tuple[str | int, ...] = ()) -> Exception:
@@ -111,6 +116,20 @@ def _network(value: str) -> str:
     return value
 
 
+def _media_host(value: str) -> str:
+    if not _MEDIA_HOST.fullmatch(value):
+        raise ValueError(
+            "expected the name of one host in lower case, as media.example.org: no URL, port or address"
+        )
+    return value
+
+
+def _field(value: str) -> str:
+    if not _FIELD.fullmatch(value):
+        raise ValueError("expected the name of a field, or chat_template_kwargs.NAME")
+    return value
+
+
 Name = Annotated[str, AfterValidator(_name)]
 HostName = Annotated[str, AfterValidator(_host_name)]
 Network = Annotated[str, AfterValidator(_network)]
@@ -118,6 +137,11 @@ ModelName = Annotated[str, AfterValidator(_model_name)]
 Listen = Annotated[str, AfterValidator(_listen)]
 UpstreamUrl = Annotated[str, AfterValidator(_upstream_url)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+MediaHost = Annotated[str, AfterValidator(_media_host)]
+FieldName = Annotated[str, AfterValidator(_field)]
+Cap = Annotated[int, Field(ge=0, le=1_000_000)]
+AtLeastOne = Annotated[int, Field(ge=1, le=1_000_000)]
+Tokens = Annotated[int, Field(ge=1, le=100_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
@@ -222,6 +246,80 @@ class Admission(Section):
     )
     policy: Literal["least_requests", "round_robin"] = Field(
         "least_requests", description="How a replica is chosen among those with room."
+    )
+
+
+class Requests(Section):
+    """What a request body may hold."""
+
+    privileged_fields: Literal["refuse", "strip"] = Field(
+        "refuse",
+        description="Fields that reach beyond the caller's own request, as priority and chat_template do: "
+        "answer 400, or leave them out.",
+    )
+    unknown_fields: Literal["strip", "refuse", "pass"] = Field(
+        "strip",
+        description="Fields that neither OpenAI's API nor vLLM has: leave them out, answer 400, or send them.",
+    )
+    allowed_fields: tuple[FieldName, ...] = Field(
+        (),
+        strict=False,
+        description="Fields that pass unseen, privileged and unknown ones too: NAME or chat_template_kwargs.NAME.",
+    )
+    allowed_media_hosts: tuple[MediaHost, ...] = Field(
+        (),
+        strict=False,
+        description="Hosts from which engines may fetch images, sound and video over https. None: data: URLs only.",
+    )
+    allow_grammars: bool = Field(
+        default=False, description="Let callers send grammars and structural tags, which engines compile."
+    )
+
+
+class CapsOf(Section):
+    """Caps of one model or one API key. The strictest of all that apply counts."""
+
+    n: AtLeastOne | None = Field(None, description="As `caps.n`.")
+    best_of: AtLeastOne | None = Field(None, description="As `caps.best_of`.")
+    max_tokens: Tokens | None = Field(None, description="As `caps.max_tokens`.")
+    top_logprobs: Cap | None = Field(None, description="As `caps.top_logprobs`.")
+    stop: Cap | None = Field(None, description="As `caps.stop`.")
+    stop_characters: AtLeastOne | None = Field(None, description="As `caps.stop_characters`.")
+    logit_bias: Cap | None = Field(None, description="As `caps.logit_bias`.")
+    token_ids: Cap | None = Field(None, description="As `caps.token_ids`.")
+    bad_words: Cap | None = Field(None, description="As `caps.bad_words`.")
+    prompts: AtLeastOne | None = Field(None, description="As `caps.prompts`.")
+    messages: AtLeastOne | None = Field(None, description="As `caps.messages`.")
+    tools: Cap | None = Field(None, description="As `caps.tools`.")
+
+
+class Caps(CapsOf):
+    """The most that one request may ask for; more is answered 400. `null` is no cap."""
+
+    n: AtLeastOne | None = Field(8, description="Answers.")
+    best_of: AtLeastOne | None = Field(8, description="Answers to choose from.")
+    max_tokens: Tokens | None = Field(
+        None,
+        description="Tokens of all answers together: n x max_tokens. A request that names none gets this.",
+    )
+    top_logprobs: Cap | None = Field(
+        20, description="Alternatives to each token; logprobs and prompt_logprobs too."
+    )
+    stop: Cap | None = Field(4, description="Stop strings.")
+    stop_characters: AtLeastOne | None = Field(256, description="Characters of one stop string.")
+    logit_bias: Cap | None = Field(300, description="Entries of logit_bias.")
+    token_ids: Cap | None = Field(
+        1024, description="Ids in stop_token_ids, allowed_token_ids and logprob_token_ids, each."
+    )
+    bad_words: Cap | None = Field(128, description="Words in bad_words.")
+    prompts: AtLeastOne | None = Field(1024, description="Prompts of one completion.")
+    messages: AtLeastOne | None = Field(4096, description="Messages of one chat.")
+    tools: Cap | None = Field(512, description="Tools of one chat.")
+    models: dict[ModelName, CapsOf] = Field(
+        default_factory=dict, description="Caps for models: public name, then any of the keys above."
+    )
+    keys: dict[Name, CapsOf] = Field(
+        default_factory=dict, description="Caps for API keys: id of the key, then any of the keys above."
     )
 
 
@@ -349,6 +447,8 @@ class Config(Section):
     auth: Auth = Field(default_factory=Auth)
     timeouts: Timeouts = Field(default_factory=Timeouts)
     admission: Admission = Field(default_factory=Admission)
+    requests: Requests = Field(default_factory=Requests)
+    caps: Caps = Field(default_factory=Caps)
     engines: tuple[EngineGroup, ...] = Field(
         (), strict=False, description="Workers to start on this machine."
     )

@@ -26,7 +26,7 @@ from prometheus_client import CollectorRegistry
 
 from config import secret_files
 from config.paths import Paths
-from config.schema import Config, Upstream, is_loopback, upstream_id
+from config.schema import CapsOf, Config, Upstream, is_loopback, upstream_id
 from engines.adapters import ADAPTERS
 from gateway import descriptors
 from gateway.admission import Admission
@@ -45,8 +45,10 @@ from gateway.fleet.endpoint import parse_address
 from gateway.listen import Listener, listen
 from gateway.observe import logs
 from gateway.observe.metrics import Metrics
+from gateway.openai.rules import Caps, Rules, Treatment
 from gateway.proxy.addresses import Proxies
 from gateway.proxy.asgi import AsgiDriver
+from gateway.proxy.aside import Aside, OneThread
 from gateway.proxy.edge import edge_protocol
 from gateway.proxy.guard import Guard, HttpLimits
 from gateway.proxy.guarded import GuardedProtocol, guarded_protocol
@@ -91,6 +93,7 @@ class Gateway:
     catalog: Catalog
     admission: Admission
     transport: Http1
+    aside: Aside
     authenticator: Authenticator
     discoveries: tuple[Discovery, ...]
     app: AsgiDriver
@@ -121,11 +124,15 @@ def build(
     on_end: Callable[[End], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
     rng: random.Random | None = None,
+    aside: Aside | None = None,
 ) -> Gateway:
     """Connect the parts that `config` asks for. Opens no socket. `rng` gives request ids; one of its own by default.
 
+    `aside` reads large bodies; by default one thread, which the first of them starts.
+
     Raises `KeyFileError` when the API keys cannot be read, `SecretFileError` when an upstream's key cannot.
     """
+    aside = aside or OneThread()
     registry = CollectorRegistry()
     metrics = Metrics(registry, own_version())
     admission = Admission(
@@ -155,6 +162,8 @@ def build(
         clock=clock,
         rng=rng or random.Random(),  # noqa: S311 - request ids are names and no secrets: a system call less each
         on_end=ended,
+        rules=_rules(config),
+        aside=aside,
     )
     metrics.watch(catalog, admission, live=lambda: proxy.live, clock=clock)
 
@@ -170,6 +179,7 @@ def build(
         catalog=catalog,
         admission=admission,
         transport=transport,
+        aside=aside,
         authenticator=authenticator,
         discoveries=_discoveries(config, paths),
         app=AsgiDriver(proxy, public_app(catalog, authenticator, health_routes(detailed=False), registry)),
@@ -234,6 +244,7 @@ async def serve(
                 announce(Started(public.url, admin.url))
                 await _until_drained(gateway.proxy, config.server.drain_seconds, stop)
         await gateway.transport.close()
+        gateway.aside.close()
     finally:
         writer.close()
     return 0
@@ -415,6 +426,24 @@ def _fit(guard: Guard, available: int) -> None:
             "fewer connections than configured: too few file descriptors",
             extra={"max_connections": room, "configured": wanted, "descriptors": available},
         )
+
+
+def _rules(config: Config) -> Rules:
+    requests, caps = config.requests, config.caps
+    return Rules(
+        privileged=Treatment(requests.privileged_fields),
+        unknown=Treatment(requests.unknown_fields),
+        allowed=frozenset(requests.allowed_fields),
+        media_hosts=frozenset(requests.allowed_media_hosts),
+        allows_grammars=requests.allow_grammars,
+        caps=_caps(caps),
+        model_caps={model: _caps(each) for model, each in caps.models.items()},
+        key_caps={key: _caps(each) for key, each in caps.keys.items()},
+    )
+
+
+def _caps(caps: CapsOf) -> Caps:
+    return Caps(*[getattr(caps, name) for name in Caps._fields])
 
 
 def _authenticator(config: Config, paths: Paths) -> Authenticator:

@@ -155,7 +155,7 @@ def _type_of(schema: Mapping[str, Any], option: Mapping[str, Any]) -> str:
             f"list of {_type(schema, option['items'])}" if "$ref" not in option["items"] else "list of tables"
         )
     if option["type"] == "object":
-        return "table of text"
+        return "table of tables" if "$ref" in option["additionalProperties"] else "table of text"
     names = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
     special = {"path": "path", "password": "secret"}
     return special.get(option.get("format", ""), names[option["type"]]) + _bounds(option)

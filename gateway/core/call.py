@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +51,16 @@ class Operation:
 class Envelope(NamedTuple):
     """What the gateway reads from a request body.
 
-    `members` are the body's top-level members, raw, with our own changes made: what goes upstream is put together from
-    them. `strip_usage` says that the usage event at the end of the stream was asked for by us and not by the client.
+    `body` is what goes upstream, encoded by us, with the public name of the model. `strip_usage` says that the usage
+    event at the end of the stream was asked for by us and not by the client. `stripped` names the fields that were left
+    out, as the value of a header; it is empty when none was.
     """
 
     model: str
     stream: bool
     strip_usage: bool
-    members: dict[str, Any]
+    body: bytes
+    stripped: bytes
 
 
 @dataclass(frozen=True, slots=True)

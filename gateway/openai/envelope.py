@@ -1,150 +1,159 @@
-"""Request bodies: checked in one typed pass, rebuilt from what was parsed.
+"""Request bodies: read once, judged, and encoded anew for the engine.
 
-Two passes over the bytes, both in C: one into a typed shape that checks the fields we know and skips the rest, one
-that splits the object into its top-level members without building their values. The upstream body is put together
-from those members, so an engine never sees a byte that was not read here, and a 16 KiB prompt is not decoded to be
-encoded again. Fields we do not know go through: they are the engine's to judge.
+An engine never gets a byte that a client sent, only what was read here, written once more. The usual request - text
+messages and a few numbers, written compactly - costs one decoding, one encoding and one look at its types; anything
+else in it costs a walk through what it holds.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import convert
 
 from gateway.core.call import Envelope, Operation
-from gateway.core.errors import InvalidJson, InvalidRequest
-from gateway.openai.operations import CHAT, COMPLETIONS
+from gateway.openai.caps import check_caps, tokens_to_add
+from gateway.openai.complaints import of_types
+from gateway.openai.contents import check_messages, check_prompt
+from gateway.openai.document import Members, check_names, decode, encode
+from gateway.openai.fields import (
+    FEW,
+    PLAIN,
+    SHAPES,
+    ChatFields,
+    CompletionFields,
+    PlainChat,
+    PlainCompletion,
+)
+from gateway.openai.formats import check_formats, check_tools
+from gateway.openai.operations import CHAT, OPERATIONS
+from gateway.openai.privileges import Gate, without
+from gateway.openai.rules import Rules
+from gateway.openai.structure import LARGE_BYTES, check_shape
 
-_Count = Annotated[int, Meta(ge=1)]
-_Words = str | list[str] | None
-
-
-class StreamOptions(Struct, frozen=True):
-    """`stream_options`, as far as we act on it."""
-
-    include_usage: bool | None = None
-
-
-class Message(Struct, frozen=True):
-    """One chat message, as far as every engine agrees on it."""
-
-    role: str
-
-
-class Fields(Struct, frozen=True, kw_only=True):
-    """What chat and completions have in common."""
-
-    model: Annotated[str, Meta(min_length=1, max_length=256)]
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    n: _Count | None = None
-    max_tokens: Annotated[int, Meta(ge=0)] | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    seed: int | None = None
-    stop: _Words = None
-    user: str | None = None
-    logit_bias: dict[str, float] | None = None
+_USAGE = {"include_usage": True}
+_ADDED_BYTES = len(b',"stream_options":{"include_usage":true}')
+_MODEL = b'"model":'
+_NAMEABLE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_MOST_NAMED = 16
+"""Fields that were left out and are named in a header."""
 
 
-class ChatFields(Fields, frozen=True, kw_only=True):
-    """`POST /v1/chat/completions`."""
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How the bodies of one operation are read."""
 
-    messages: Annotated[list[Message], Meta(min_length=1)]
-    max_completion_tokens: _Count | None = None
-    logprobs: bool | None = None
-    top_logprobs: Annotated[int, Meta(ge=0)] | None = None
-    tools: list[dict[str, Raw]] | None = None
-    tool_choice: str | dict[str, Raw] | None = None
-    parallel_tool_calls: bool | None = None
-    response_format: dict[str, Raw] | None = None
+    plain: type[PlainChat | PlainCompletion]
+    shape: type[ChatFields | CompletionFields]
+    names: frozenset[str]
+    gate: Gate
+    is_chat: bool
 
 
-class CompletionFields(Fields, frozen=True, kw_only=True):
-    """`POST /v1/completions`."""
+class Reader:
+    """Reads bodies under the operator's rules. Has no state of a request, so several threads may use it."""
 
-    prompt: str | list[Raw]
-    echo: bool | None = None
-    suffix: str | None = None
-    logprobs: Annotated[int, Meta(ge=0)] | None = None
-    best_of: _Count | None = None
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        caps = (rules.caps, *rules.model_caps.values(), *rules.key_caps.values())
+        self._trusts_plain = all(each.cover(FEW) for each in caps)
+        self._plans: Mapping[str, _Plan] = {
+            operation.name: _Plan(
+                PLAIN[operation.name],
+                SHAPES[operation.name],
+                names := frozenset(SHAPES[operation.name].__struct_fields__),
+                Gate(operation.name, names, rules),
+                is_chat=operation is CHAT,
+            )
+            for operation in OPERATIONS.values()
+        }
 
+    def read(self, operation: Operation, body: bytes, key_id: str) -> Envelope:
+        """Judge `body`, sent with the key `key_id`, and return what the gateway needs of it.
 
-_SHAPES: Mapping[str, msgspec.json.Decoder[ChatFields] | msgspec.json.Decoder[CompletionFields]] = {
-    CHAT.name: msgspec.json.Decoder(ChatFields),
-    COMPLETIONS.name: msgspec.json.Decoder(CompletionFields),
-}
-_MEMBERS = msgspec.json.Decoder(dict[str, Raw])
-_ENCODE = msgspec.json.Encoder().encode
-_WITH_USAGE = Raw(b'{"include_usage":true}')
-_LOCATION = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
-_MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
+        Raises `InvalidJson` when it is not one JSON object that all readers read alike, `FieldNotAllowed` for a field
+        that the caller may not send, `InvalidRequest` for any other; `param` names the field.
+        """
+        plan = self._plans[operation.name]
+        members = decode(body)
+        try:
+            plain = convert(members, plan.plain)
+        except (msgspec.ValidationError, RecursionError):
+            return self._examined(plan, members, body, key_id)
+        stream, options = plain.stream is True, plain.stream_options
+        adds_usage = stream and (options is None or options.include_usage is not True)
+        if not self._trusts_plain or len(body) > LARGE_BYTES or (adds_usage and "stream_options" in members):
+            return self._examined(plan, members, body, key_id)
+        if adds_usage:
+            members["stream_options"] = _USAGE
+        encoded = encode(members)
+        if adds_usage:
+            if len(encoded) != len(body) + _ADDED_BYTES or not encoded.startswith(body[:-1]):
+                check_names(body, encoded[: -_ADDED_BYTES - 1] + b"}")
+        elif encoded != body:
+            check_names(body, encoded)
+        return Envelope(plain.model, stream, adds_usage, encoded, b"")
 
+    def _examined(self, plan: _Plan, members: Members, body: bytes, key_id: str) -> Envelope:
+        """Judge all that is there."""
+        check_shape(members)
+        encoded = encode(members)
+        check_names(body, encoded)
+        unwanted = plan.gate.unwanted(members)
+        kept = without(members, unwanted) if unwanted else members
+        try:
+            known = convert(kept, plan.shape)
+        except msgspec.ValidationError as error:
+            raise of_types(str(error)) from None
+        tokens = self._judge(plan, kept, key_id)
+        if tokens is not None:
+            kept = {**kept, "max_tokens": tokens}
+        stream, options = known.stream is True, known.stream_options
+        adds_usage = stream and (options is None or options.include_usage is not True)
+        if adds_usage:
+            kept = {**kept, "stream_options": {**(kept.get("stream_options") or {}), **_USAGE}}
+        if not encoded.startswith(_MODEL, 1):
+            kept = {"model": known.model, **kept}
+        if kept is not members:
+            encoded = encode(kept)
+        return Envelope(known.model, stream, adds_usage, encoded, _named(unwanted))
 
-def read(operation: Operation, body: bytes) -> Envelope:
-    """Check `body` and return what the gateway needs of it.
-
-    Raises `InvalidJson` when it is not one JSON object in UTF-8, `InvalidRequest` with `param` naming the field when
-    a field has the wrong type, is out of range or is missing.
-    """
-    try:
-        body.isascii() or body.decode()
-        fields = _SHAPES[operation.name].decode(body)
-        members = _MEMBERS.decode(body)
-    except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidJson(_not_json(body, error)) from None
-    except RecursionError:
-        raise InvalidJson("The request body is nested too deeply.") from None
-    stream = fields.stream is True
-    asked = fields.stream_options is not None and fields.stream_options.include_usage is True
-    strip = stream and not asked
-    if strip:
-        members["stream_options"] = _ask_for_usage(members.get("stream_options"))
-    return Envelope(model=fields.model, stream=stream, strip_usage=strip, members=members)
+    def _judge(self, plan: _Plan, members: Members, key_id: str) -> int | None:
+        """Judge what types do not. The `max_tokens` to add, if any."""
+        rules = self._rules
+        if not members.keys() <= plan.names:  # what the operator lets pass has any type
+            members = {name: value for name, value in members.items() if name in plan.names}
+        caps = rules.caps_for(members["model"], key_id)
+        check_caps(members, caps)
+        if plan.is_chat:
+            check_messages(members["messages"], rules.media_hosts)
+            for name in ("tools", "functions"):
+                check_tools(members.get(name) or (), name)
+        else:
+            check_prompt(members["prompt"], caps.prompts)
+        check_formats(members, allows_grammars=rules.allows_grammars)
+        return tokens_to_add(members, caps, is_chat=plan.is_chat)
 
 
 def upstream_body(envelope: Envelope, model: str) -> bytes:
-    """The body to send to an engine that knows the model as `model`."""
+    """The body to send to an engine that knows the model as `model`.
+
+    The model is the first member, or else the only place with these bytes: the body is then a plain one, where nothing
+    but the members we know can stand, and inside a string every quote is escaped.
+    """
+    body = envelope.body
     if model == envelope.model:
-        return _ENCODE(envelope.members)
-    return _ENCODE({**envelope.members, "model": model})
+        return body
+    old = _MODEL + encode(envelope.model)
+    at = 1 if body.startswith(old, 1) else body.rfind(old)
+    view = memoryview(body)
+    return b"".join((view[:at], _MODEL, encode(model), view[at + len(old) :]))
 
 
-def _ask_for_usage(options: Raw | None) -> Raw:
-    """Add `include_usage` to the client's own stream options, whatever else they hold."""
-    if options is None or bytes(options) == b"null":
-        return _WITH_USAGE
-    return Raw(_ENCODE({**_MEMBERS.decode(options), "include_usage": True}))
-
-
-def _not_json(body: bytes, error: Exception) -> str:
-    if not body.strip():
-        return "The request body is empty: expected a JSON object."
-    if isinstance(error, UnicodeDecodeError):
-        return f"The request body is not UTF-8 (byte {error.start})."
-    if body.startswith(b"\xef\xbb\xbf"):
-        return "The request body begins with a byte order mark: send UTF-8 without one."
-    return f"The request body is not valid JSON: {error}."
-
-
-def _invalid(text: str) -> InvalidRequest:
-    """Turn msgspec's words ("Expected `float`, got `str` - at `$.temperature`") into ours, naming the field."""
-    found = _LOCATION.search(text)
-    path = found["path"] if found else ""
-    what = text[: found.start()] if found else text
-    missing = _MISSING.match(what)
-    if missing:
-        param = f"{path}.{missing['field']}".lstrip(".")
-        return InvalidRequest(f"Missing required field: {param}.", param=param)
-    what = what.replace("`", "'").replace("Expected", "expected", 1)
-    if not path:
-        return InvalidRequest(f"Invalid request body: {what}.")
-    return InvalidRequest(f"Invalid value for {path}: {what}.", param=path)
+def _named(unwanted: Iterable[str]) -> bytes:
+    """The fields that were left out as a header's value: those whose names can stand in one."""
+    nameable = [name for name in unwanted if _NAMEABLE.fullmatch(name)]
+    return ", ".join(sorted(nameable)[:_MOST_NAMED]).encode()

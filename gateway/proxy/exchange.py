@@ -5,6 +5,7 @@ task, never awaits, and takes time and randomness from its `Proxy`. It owns ever
 queue, the lease on a replica, the sending - and its one end, `_end`, is the only way they are given back.
 
     READING     credentials checked, the body is arriving
+    PARSING     a large body is read in another thread
     WAITING     in the model's queue
     DISPATCHED  sent to an engine, nothing heard
     HEAD        the engine answered, no content of it has reached the client
@@ -18,6 +19,7 @@ becomes a proper status, or is sent again to another replica.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -45,7 +47,9 @@ from gateway.openai import answer as answers
 from gateway.openai import envelope as envelopes
 from gateway.openai import errors
 from gateway.openai.sse import Scanner, Verdict
-from gateway.proxy.client import Client, Part
+from gateway.openai.structure import LARGE_BYTES
+from gateway.proxy.aside import Cancellable
+from gateway.proxy.client import Client, Headers, Part
 from gateway.proxy.quarantine import Standing
 from gateway.proxy.retry import Decision, Fault, Situation, decide
 from gateway.transport import Loss, Sending
@@ -53,6 +57,8 @@ from gateway.transport import Loss, Sending
 if TYPE_CHECKING:
     from gateway.openai.names import Rename
     from gateway.proxy.proxy import Proxy
+
+log = logging.getLogger(__name__)
 
 MAX_HELD_BYTES = 64 * 1024
 """Events before the first content: a role and a few comments. More than this is no answer."""
@@ -89,6 +95,7 @@ class State(StrEnum):
     """Where a call is in its life. A string, because an `Enum` hashes itself in Python, twice for each transition."""
 
     READING = "reading"
+    PARSING = "parsing"
     WAITING = "waiting"
     DISPATCHED = "dispatched"
     HEAD = "head"
@@ -98,7 +105,8 @@ class State(StrEnum):
 
 
 _NEXT: Mapping[State, frozenset[State]] = {
-    State.READING: frozenset({State.WAITING, State.DISPATCHED, State.FAILED}),
+    State.READING: frozenset({State.PARSING, State.WAITING, State.DISPATCHED, State.FAILED}),
+    State.PARSING: frozenset({State.WAITING, State.DISPATCHED, State.FAILED}),
     State.WAITING: frozenset({State.DISPATCHED, State.FAILED}),
     State.DISPATCHED: frozenset({State.HEAD, State.DISPATCHED, State.WAITING, State.FAILED}),
     State.HEAD: frozenset({State.STREAMING, State.DISPATCHED, State.WAITING, State.DONE, State.FAILED}),
@@ -126,6 +134,7 @@ class Exchange:
         "_held",
         "_last_heard",
         "_lease",
+        "_parsing",
         "_paused_at",
         "_pool",
         "_proxy",
@@ -137,6 +146,7 @@ class Exchange:
         "_sending",
         "_size",
         "_status",
+        "_stripped",
         "_ticket",
         "_turned_away",
         "operation",
@@ -166,7 +176,9 @@ class Exchange:
         self.state = State.READING
         self._arrived = proxy.clock()
         self._deadline = self._arrived + proxy.timeouts.total
+        self._parsing: Cancellable | None = None
         self._envelope: Envelope | None = None
+        self._stripped = b""
         self._pool: Pool | None = None
         self._ticket: Ticket | None = None
         self._lease: Lease | None = None
@@ -193,9 +205,38 @@ class Exchange:
         if self.refusal is not None:
             self.refuse(self.refusal)
             return
-        proxy = self._proxy
+        if len(body) > LARGE_BYTES:
+            self._enter(State.PARSING)
+            self._parsing = self._proxy.aside.run(lambda: self._read_aside(body), self._parsed)
+            return
         try:
-            envelope = self._envelope = envelopes.read(self.operation, body)
+            envelope = self._proxy.reader.read(self.operation, body, self._key_id())
+        except GatewayError as error:
+            self.refuse(error)
+            return
+        self._parsed(envelope)
+
+    def _read_aside(self, body: bytes) -> Envelope | GatewayError:
+        """Understand a large body. Runs in another thread: touches no state, and is the outermost edge there."""
+        try:
+            return self._proxy.reader.read(self.operation, body, self._key_id())
+        except GatewayError as error:
+            return error.with_traceback(None)  # a traceback holds the body
+        except Exception:
+            log.exception("a request body could not be read")
+            return GatewayError("The gateway failed. The log has the cause.")
+
+    def _parsed(self, read: Envelope | GatewayError) -> None:
+        """The body was read, or found wrong."""
+        self._parsing = None
+        if self.state in _OVER:  # while it was read, its client left, or its time was over
+            return
+        if isinstance(read, GatewayError):
+            self.refuse(read)
+            return
+        proxy, envelope = self._proxy, read
+        self._envelope, self._stripped = envelope, envelope.stripped
+        try:
             pool = proxy.catalog.resolve(envelope.model)
             if self.principal is None or not self.principal.may_use(pool.model):
                 raise ModelNotFound.named(envelope.model)
@@ -218,7 +259,7 @@ class Exchange:
         """Answer `error`: for what is wrong with the request, and whatever ends it before content was sent."""
         if self.state in _OVER:
             return
-        headers = [*errors.headers_of(error), self._id_header()]
+        headers = [*errors.headers_of(error), *self._own_headers()]
         body = errors.body_of(error)
         self._end(State.FAILED, Outcome(error.outcome), error.status, error.code)
         self._client.answer(error.status, headers, body)
@@ -315,6 +356,9 @@ class Exchange:
         if self.state is State.READING:
             if now - self._arrived > timeouts.body:
                 self.refuse(RequestTimeout("The request body did not arrive in time."))
+        elif self.state is State.PARSING:
+            if now > self._deadline:
+                self.refuse(_too_long())
         elif self.state is State.STREAMING:
             self._tick_streaming(now)
         elif self._dispatched_at is not None:
@@ -395,7 +439,7 @@ class Exchange:
             self._paused_at = self._last_heard
             if self._sending is not None:
                 self._sending.pause()
-        self._client.begin(_OK, (*_STREAM_HEADERS, self._id_header()))
+        self._client.begin(_OK, (*_STREAM_HEADERS, *self._own_headers()))
         return out
 
     def _complete(self, out: bytes) -> None:
@@ -417,7 +461,7 @@ class Exchange:
             body = self._rename(body)
         self._first_content = self._last_heard
         self._end(State.DONE, Outcome.OK, _OK, None, Ended.WELL, answer.usage)
-        self._client.answer(_OK, ((b"content-type", errors.JSON), self._id_header()), body)
+        self._client.answer(_OK, ((b"content-type", errors.JSON), *self._own_headers()), body)
 
     def _engine_error(self, status: int, body: bytes, out: bytes) -> None:
         """The engine answered an error, by its status or as an event of its stream."""
@@ -425,7 +469,7 @@ class Exchange:
         if error.status in _BUSY:
             self._fault(Fault.BUSY, out)
         elif error.status in _CLIENT_FAULTS and self.state is not State.STREAMING:
-            headers = ((b"content-type", errors.JSON), (b"x-should-retry", b"false"), self._id_header())
+            headers = ((b"content-type", errors.JSON), (b"x-should-retry", b"false"), *self._own_headers())
             self._end(State.DONE, Outcome.CLIENT_ERROR, error.status, error.code, Ended.WELL)
             self._client.answer(error.status, headers, errors.client_body_of(error))
         else:
@@ -509,6 +553,9 @@ class Exchange:
         assert self._envelope is not None  # noqa: S101 - nothing is dispatched before its body was read
         return envelopes.upstream_body(self._envelope, self._envelope.model)
 
+    def _key_id(self) -> str:
+        return "" if self.principal is None else self.principal.key_id
+
     def _tenant(self) -> str:
         return "" if self.principal is None else self.principal.tenant
 
@@ -536,6 +583,9 @@ class Exchange:
         """Give back all that is held and tell of it, once. Nothing of the Exchange acts after this."""
         self._enter(state)
         self._close_sending()
+        parsing, self._parsing = self._parsing, None
+        if parsing is not None:
+            parsing.cancel()
         ticket, self._ticket = self._ticket, None
         if ticket is not None:
             ticket.cancel()
@@ -584,8 +634,10 @@ class Exchange:
             raise RuntimeError(f"{self!r} cannot become {state.value}")
         self.state = state
 
-    def _id_header(self) -> tuple[bytes, bytes]:
-        return (b"x-request-id", self.request_id.encode())
+    def _own_headers(self) -> Headers:
+        """What every answer of this call says of it."""
+        name = (b"x-request-id", self.request_id.encode())
+        return (name, (b"x-cascadia-stripped", self._stripped)) if self._stripped else (name,)
 
 
 def _too_long() -> DeadlineExceeded:

@@ -52,6 +52,7 @@ class GatewayProcess:
             on_end=on_end,
             clock=loop.time,
             rng=rng,
+            aside=Later(loop),
         )
         parts = self.parts
         protocol = (

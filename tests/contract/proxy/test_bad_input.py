@@ -198,13 +198,17 @@ async def test_a_field_of_the_wrong_type_is_named(gateway, engine, wrong) -> Non
     assert len(engine.log) == 0
 
 
-async def test_fields_we_do_not_know_and_nulls_go_to_the_engine(gateway, engine) -> None:
+async def test_nulls_go_to_the_engine_and_fields_we_do_not_know_are_left_out_and_told_of(
+    gateway, engine
+) -> None:
     peer = await gateway.connect()
-    body = chat(
-        n=None, stop=None, stream=None, stream_options=None, logprobs=None, top_k=5, vendor={"x": [None]}
-    )
-    assert (await peer.ask(request(body))).status == 200
+    body = chat(n=None, stop=None, stream=None, stream_options=None, logprobs=None, top_k=5)
+    answer = await peer.ask(request({**body, "vendor": {"x": [None]}, "x\r\ny: z": 1, "other-1.x": 2}))
+    assert answer.status == 200
+    assert answer.header("x-cascadia-stripped") == "other-1.x, vendor"
     assert json.loads(engine.log[0].body) == {**body, "model": "simulated"}
+    plain = await peer.ask(request(body))
+    assert plain.header("x-cascadia-stripped") is None
 
 
 async def test_an_unknown_model_is_not_found(gateway, engine) -> None:

@@ -40,9 +40,9 @@ FINISH = event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
 ERRORS = [event({"error": {"message": "m", "code": code}}) for code in (400, 500, 503)]
 PLAIN = b'{"choices":[{"index":0}],"usage":{"prompt_tokens":1}}'
 BODIES = [
-    {"model": "m", "messages": [{"role": "u"}], "stream": True},
-    {"model": "m", "messages": [{"role": "u"}]},
-    {"model": "none", "messages": [{"role": "u"}]},
+    {"model": "m", "messages": [{"role": "user"}], "stream": True},
+    {"model": "m", "messages": [{"role": "user"}]},
+    {"model": "none", "messages": [{"role": "user"}]},
     {"messages": 5},
 ]
 
