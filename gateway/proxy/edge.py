@@ -177,7 +177,7 @@ class EdgeProtocol(GuardedProtocol):
     def take_request(self) -> None:
         """Take an inference request that nothing is queued in front of; leave the rest to uvicorn."""
         operation = OPERATIONS.get((self.parser.get_method(), self.url))
-        if operation is None or not self._is_free() or self.expect_100_continue:
+        if operation is None or not self._is_free():
             self._call = None
             super().take_request()
             if self.flow.read_paused and len(self.pipeline) < MAX_PIPELINED:
@@ -191,9 +191,13 @@ class EdgeProtocol(GuardedProtocol):
         self._call = self.cycle = call  # type: ignore[assignment]  # stands in for uvicorn's cycle
         self._running = call
         call.exchange = self.proxy.open(operation, self.headers, call)
-        if call.exchange.refusal is not None and self._announced_bytes() > PATIENT_BYTES:
-            self.guarded(call.exchange.refuse, call.exchange.refusal)
-        elif self.flow.write_paused:
+        refusal = call.exchange.refusal
+        if refusal is not None and (self.expect_100_continue or self._announced_bytes() > PATIENT_BYTES):
+            self.guarded(call.exchange.refuse, refusal)
+            return
+        if self.expect_100_continue and is_1_1:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self.flow.write_paused:
             self._tell_writable(False)
 
     def on_body(self, body: bytes) -> None:

@@ -59,6 +59,9 @@ class Phase(Enum):
 HEAD, BODY, SERVING, IDLE = Phase
 
 
+_VERSIONS = frozenset({"1.0", "1.1"})
+
+
 class _Refused(Exception):
     """Stops the parser: what follows is not read."""
 
@@ -98,6 +101,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_bytes = self._raw_bytes = self._body_bytes = 0
         self._hosts = 0
         self._host = b""
+        self._is_chunked = False
 
     # --- the connection
 
@@ -191,6 +195,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._head_bytes, self._fresh_bytes = self._fresh_bytes, 0
         self._raw_bytes = self._body_bytes = self._hosts = 0
+        self._is_chunked = False
         if self.phase is IDLE:
             self.phase = HEAD
             self.since = self.guard.clock()
@@ -206,6 +211,11 @@ class GuardedProtocol(HttpToolsProtocol):
             self._host = value
         elif name == b"expect":
             self.expect_100_continue = value.lower() == b"100-continue"
+        elif name == b"transfer-encoding":
+            # Anything else is for somebody who reads it in another way than we do (RFC 9112, section 6.1).
+            if self._is_chunked or value.lower() != b"chunked":
+                self._stop(InvalidRequest("The one transfer encoding that is understood is `chunked`, once."))
+            self._is_chunked = True
         elif b"_" in name:  # read as `-` by some, which makes it another field
             self._stop(InvalidRequest(f"Header names with an underscore are not accepted: {_shown(name)}."))
 
@@ -252,6 +262,8 @@ class GuardedProtocol(HttpToolsProtocol):
         """The client has done its part: it waits now, not we."""
         self._is_reading = False
         self._raw_bytes = 0
+        if not self.parser.should_keep_alive():  # a trailer can say so, when the head did not
+            self.cycle.keep_alive = False
         if self.phase is BODY:
             self.phase = SERVING
         if not self._has_served:
@@ -269,6 +281,8 @@ class GuardedProtocol(HttpToolsProtocol):
             if self.parser.get_method() == b"CONNECT":
                 self._stop(MethodNotAllowed("CONNECT is not served here."))
             self._stop(InvalidRequest("Upgrading the connection to another protocol is not supported."))
+        if self.parser.get_http_version() not in _VERSIONS:
+            self._stop(InvalidRequest("The HTTP version must be 1.1 or 1.0."))
         if self._hosts != 1:
             self._stop(InvalidRequest("A request has exactly one Host header."))
         if not self.guard.hosts.accept(self._host):
@@ -278,8 +292,12 @@ class GuardedProtocol(HttpToolsProtocol):
                     "its operator has to list it in server.allowed_hosts."
                 )
             )
-        if not self.url.startswith(b"/"):
-            self._stop(InvalidRequest("The request target must be a path that begins with a slash."))
+        if not self.url.startswith(b"/") or b"#" in self.url:
+            self._stop(
+                InvalidRequest(
+                    "The request target must be a path that begins with a slash, without a fragment."
+                )
+            )
 
     def _size(self) -> int:
         """Bytes of the header block, as far as it was kept."""
@@ -299,8 +317,10 @@ class GuardedProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
+        elif self._is_reading:  # answered without its body, which may be of any length
+            self.linger()
         else:
-            self.phase = BODY if self._is_reading else HEAD if self._in_head else IDLE
+            self.phase = HEAD if self._in_head else IDLE
             self.since = self.guard.clock()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
