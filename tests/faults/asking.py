@@ -131,11 +131,11 @@ async def ask(address: tuple[str, int], asked: Asked) -> None:
     await finish(asked)
 
 
-def body(*, tokens: int, stream: bool) -> dict[str, Any]:
+def body(*, tokens: int, stream: bool, text: str = "Count.") -> dict[str, Any]:
     """A request for exactly so many tokens."""
     return {
         "model": MODEL,
-        "messages": [{"role": "user", "content": "Count."}],
+        "messages": [{"role": "user", "content": text}],
         "max_tokens": tokens,
         "stream": stream,
         "ignore_eos": True,

@@ -68,12 +68,13 @@ class Storm:
 class _Clients:
     """So many requests are open at any time."""
 
-    def __init__(self, address: tuple[str, int], count: int, rng: random.Random) -> None:
+    def __init__(self, address: tuple[str, int], count: int, rng: random.Random, *, is_one: bool) -> None:
         self.open: set[Asked] = set()
         self.over: list[Asked] = []
         self._address = address
         self._count = count
         self._rng = rng
+        self._is_one = is_one
         self._number = 0
         self._is_stopping = False
 
@@ -91,7 +92,8 @@ class _Clients:
             self._number += 1
             is_plain = self._rng.random() < PLAIN_SHARE
             tokens = PLAIN_TOKENS if is_plain else STREAM_TOKENS
-            asked = Asked(self._number, body(tokens=tokens, stream=not is_plain))
+            text = "Count." if self._is_one else f"Count to {self._number}."
+            asked = Asked(self._number, body(tokens=tokens, stream=not is_plain, text=text))
             self.open.add(asked)
             await ask(self._address, asked)
             self.open.discard(asked)
@@ -105,11 +107,15 @@ async def storm(
     kills: int,
     clients: int,
     rng: random.Random,
+    is_one: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Storm:
-    """Kill an engine of `engines` at a time, `kills` times in all, while `clients` ask."""
+    """Kill an engine of `engines` at a time, `kills` times in all, while `clients` ask.
+
+    With `is_one` all of them ask the same thing; otherwise no two do.
+    """
     found = Storm()
-    asking = _Clients(gateway.address, clients, rng)
+    asking = _Clients(gateway.address, clients, rng, is_one=is_one)
     running = asyncio.create_task(asking.run())
     killed_at: list[float] = []
     try:
@@ -177,14 +183,15 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
+    parser.add_argument("--same", action="store_true", help="all clients ask the same thing")
     told = parser.parse_args()
     print(f"seed {told.seed}")
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kills-")))
         engines = engines_in(folder)
         gateway = stack.enter_context(in_front_of(engines, folder))
-        how = {"kills": told.kills, "clients": told.clients, "rng": random.Random(told.seed), "say": print}
-        found = uvloop.run(storm(gateway, engines, **how))
+        how = {"kills": told.kills, "clients": told.clients, "is_one": told.same, "say": print}
+        found = uvloop.run(storm(gateway, engines, rng=random.Random(told.seed), **how))
         gateway.wait_until_nothing_is_held()
         attempts = max(call["attempts"] for call in gateway.calls())
     print(found)
