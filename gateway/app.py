@@ -28,7 +28,7 @@ from config import secret_files
 from config.paths import Paths
 from config.schema import CapsOf, Config, Upstream, is_loopback, upstream_id
 from engines.adapters import ADAPTERS
-from gateway import descriptors
+from gateway import descriptors, memory
 from gateway.admission import Admission
 from gateway.api import health
 from gateway.api.control import admin_app, public_app
@@ -44,7 +44,8 @@ from gateway.fleet.discovery.static import Server, StaticDiscovery
 from gateway.fleet.endpoint import parse_address
 from gateway.listen import Listener, listen
 from gateway.observe import logs
-from gateway.observe.metrics import Metrics
+from gateway.observe.metrics import Gauge, Metrics
+from gateway.observe.watchdog import Watchdog
 from gateway.openai.rules import Caps, Rules, Treatment
 from gateway.proxy.addresses import Proxies
 from gateway.proxy.asgi import AsgiDriver
@@ -101,6 +102,7 @@ class Gateway:
     guard: Guard
     """Of the connections to `app`."""
     admin_guard: Guard
+    watchdog: Watchdog
 
     def sweep(self) -> None:
         """End what has waited too long; to be called every `SWEEP_EVERY` seconds."""
@@ -141,6 +143,7 @@ def build(
     transport = Http1(connect_seconds=config.timeouts.connect, clock=clock)
     catalog = Catalog(on_gone=transport.forget)
     authenticator = _authenticator(config, paths)
+    watchdog = Watchdog()
 
     def ended(end: End) -> None:
         metrics.on_end(end)
@@ -159,13 +162,15 @@ def build(
             total=config.timeouts.total,
         ),
         max_body_bytes=config.server.max_body_bytes,
+        max_held_bytes=max(memory.limit_bytes() // memory.HELD_SHARE, config.server.max_body_bytes),
         clock=clock,
         rng=rng or random.Random(),  # noqa: S311 - request ids are names and no secrets: a system call less each
         on_end=ended,
         rules=_rules(config),
         aside=aside,
     )
-    metrics.watch(catalog, admission, live=lambda: proxy.live, clock=clock)
+    guard = _guard(config, config.server.listen, clock, rng)
+    metrics.watch(catalog, admission, _gauges(proxy, guard, watchdog), clock=clock)
 
     def changed() -> None:
         admission.forget({pool.model for pool in catalog.pools()})
@@ -184,8 +189,9 @@ def build(
         discoveries=_discoveries(config, paths),
         app=AsgiDriver(proxy, public_app(catalog, authenticator, health_routes(detailed=False), registry)),
         admin=admin_app(health_routes(detailed=True), registry),
-        guard=_guard(config, config.server.listen, clock, rng),
+        guard=guard,
         admin_guard=_guard(config, config.server.admin_listen, clock, rng),
+        watchdog=watchdog,
     )
 
 
@@ -260,7 +266,7 @@ async def _running(
         _server(gateway.admin, guarded_protocol(gateway.admin_guard)),
     ]
     background = [discovery.watch(_publish(gateway.catalog, discovery)) for discovery in gateway.discoveries]
-    background.append(_sweep(gateway))
+    background += [_sweep(gateway), gateway.watchdog.beat()]
     if isinstance(gateway.authenticator, FileKeys):
         background.append(_follow_keys(gateway.authenticator))
     with Stop().on_signals() as stop:
@@ -338,8 +344,12 @@ async def _until_drained(proxy: Proxy, drain_seconds: float, stop: Stop) -> None
 
 
 async def _sweep(gateway: Gateway) -> None:
+    limit = memory.limit_bytes()
     while True:
         await asyncio.sleep(SWEEP_EVERY)
+        used = memory.resident_bytes() / limit
+        gateway.guard.is_pressed = used > memory.PRESSED
+        gateway.proxy.is_full = used > memory.FULL
         gateway.sweep()
 
 
@@ -414,6 +424,32 @@ def _guard(config: Config, address: str, clock: Callable[[], float], rng: random
 def _is_rebindable(address: str) -> bool:
     """Whether a page in a browser on this machine could call `address` under a name of its own."""
     return is_loopback(address) and not address.startswith("unix:")
+
+
+def _gauges(proxy: Proxy, guard: Guard, watchdog: Watchdog) -> list[Gauge]:
+    return [
+        Gauge(
+            "cascadia_requests_in_flight",
+            "Calls that are not over, waiting ones included.",
+            lambda: proxy.live,
+        ),
+        Gauge(
+            "cascadia_requests_quarantined",
+            "Requests that are given to no engine, since engines died under them.",
+            proxy.quarantine.held,
+        ),
+        Gauge(
+            "cascadia_held_bytes",
+            "Size of the requests and whole answers that are held now.",
+            lambda: proxy.held_bytes,
+        ),
+        Gauge("cascadia_connections", "Open connections of clients.", lambda: len(guard)),
+        Gauge(
+            "cascadia_event_loop_lag_seconds",
+            "The longest that the event loop was late since the last scrape.",
+            watchdog.worst_lag,
+        ),
+    ]
 
 
 def _fit(guard: Guard, available: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 HELD_SHARE = 8
@@ -15,22 +14,6 @@ FULL = 0.92
 """Share of the limit from which no new request is taken."""
 _UNLIMITED = 1 << 50
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-
-
-class Memory:
-    """The limit in bytes, and what `read` says is used of it."""
-
-    def __init__(self, limit_bytes: int, read: Callable[[], int]) -> None:
-        self.limit_bytes = limit_bytes
-        self._read = read
-
-    def share(self) -> float:
-        """How much of the limit is used, 0 to 1 and more."""
-        return self._read() / self.limit_bytes
-
-    def held_bytes(self) -> int:
-        """How much of the limit held requests and answers may take."""
-        return self.limit_bytes // HELD_SHARE
 
 
 def limit_bytes(root: Path = Path("/")) -> int:

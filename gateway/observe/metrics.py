@@ -6,7 +6,8 @@ closed sets: a model name is one only if the catalog knows it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Info
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
     from gateway.fleet.catalog import Catalog
 
 
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """One number without labels, read when it is asked for."""
+
+    name: str
+    meaning: str
+    read: Callable[[], float]
+
+
 class Metrics:
     """The data plane's own metrics, in `registry`."""
 
@@ -36,10 +46,10 @@ class Metrics:
         registry.register(_Calls(self._tally))
 
     def watch(
-        self, catalog: Catalog, admission: Admission, *, live: Callable[[], int], clock: Callable[[], float]
+        self, catalog: Catalog, admission: Admission, gauges: Sequence[Gauge], *, clock: Callable[[], float]
     ) -> None:
-        """Read the gauges from these at each scrape; `live` counts the calls that are not over."""
-        self.registry.register(_State(catalog, admission, live, clock))
+        """Read the gauges from these at each scrape."""
+        self.registry.register(_State(catalog, admission, gauges, clock))
 
 
 class _Calls(Collector):
@@ -57,20 +67,21 @@ class _State(Collector):
     """Gauges as functions of the data plane's state."""
 
     def __init__(
-        self, catalog: Catalog, admission: Admission, live: Callable[[], int], clock: Callable[[], float]
+        self,
+        catalog: Catalog,
+        admission: Admission,
+        gauges: Sequence[Gauge],
+        clock: Callable[[], float],
     ) -> None:
-        self._live = live
+        self._gauges = gauges
         self._clock = clock
         self._catalog = catalog
         self._admission = admission
 
     def collect(self) -> Iterable[Metric]:
         """Read the state now."""
-        yield GaugeMetricFamily(
-            "cascadia_requests_in_flight",
-            "Calls that are not over, waiting ones included.",
-            value=self._live(),
-        )
+        for gauge in self._gauges:
+            yield GaugeMetricFamily(gauge.name, gauge.meaning, value=gauge.read())
         yield from self._models()
         yield from self._replicas()
 

@@ -47,13 +47,13 @@ class Distribution:
 class Series:
     """The numbers of one model and operation."""
 
-    __slots__ = ("cached", "completion", "duration", "ends", "first_token", "prompt")
+    __slots__ = ("cached", "completion", "dispatches", "duration", "ends", "first_token", "prompt")
 
     def __init__(self) -> None:
         self.ends: dict[Outcome, int] = {}
         self.duration = Distribution()
         self.first_token = Distribution()
-        self.prompt = self.cached = self.completion = 0
+        self.prompt = self.cached = self.completion = self.dispatches = 0
 
 
 class Tally:
@@ -72,6 +72,7 @@ class Tally:
         series.ends[outcome] = series.ends.get(outcome, 0) + 1
         if end.model is None:
             return
+        series.dispatches += end.attempts
         if outcome is Outcome.OK:
             series.duration.observe(end.ended - end.arrived)
         if end.stream and end.first_content is not None:
@@ -85,6 +86,7 @@ class Tally:
     def collect(self) -> Iterator[Metric]:
         """The numbers as they are now."""
         yield self._requests()
+        yield self._dispatches()
         yield from self._distributions()
         yield self._tokens()
 
@@ -97,6 +99,17 @@ class Tally:
         for key, series in self._all():
             for outcome, count in tuple(series.ends.items()):
                 family.add_metric([*key, outcome.value], count)
+        return family
+
+    def _dispatches(self) -> Metric:
+        family = CounterMetricFamily(
+            "cascadia_dispatches",
+            "Times that a call was sent to an engine: more than the calls when some are sent again.",
+            labels=["model", "operation"],
+        )
+        for key, series in self._all():
+            if key[0] != NO_MODEL:
+                family.add_metric(key, series.dispatches)
         return family
 
     def _distributions(self) -> Iterator[Metric]:

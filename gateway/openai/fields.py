@@ -141,6 +141,13 @@ class Usual(Struct, frozen=True, kw_only=True):
     min_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     repetition_penalty: Annotated[float, Meta(gt=0, le=100)] | None = None
     user: str | None = None
+    ignore_eos: bool | None = None
+    skip_special_tokens: bool | None = None
+    include_stop_str_in_output: bool | None = None
+    store: bool | None = None
+    service_tier: Word | None = None
+    safety_identifier: Word | None = None
+    prompt_cache_key: Word | None = None
 
 
 # What has no cycles is nothing to the garbage collector (`gc=False`): a tenth of what making them costs.
@@ -185,20 +192,13 @@ class Fields(Usual, frozen=True, kw_only=True):
     logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None = None
     response_format: Anything | None = None
     metadata: Anything | None = None
-    store: bool | None = None
-    service_tier: Word | None = None
-    safety_identifier: Word | None = None
-    prompt_cache_key: Word | None = None
     prompt_cache_retention: Word | None = None
     length_penalty: Annotated[float, Meta(ge=-100, le=100)] | None = None
     early_stopping: bool | None = None
     min_tokens: Whole | None = None
-    ignore_eos: bool | None = None
     stop_token_ids: list[TokenId] | None = None
     allowed_token_ids: list[TokenId] | None = None
     bad_words: list[Annotated[str, Meta(min_length=1, max_length=256)]] | None = None
-    include_stop_str_in_output: bool | None = None
-    skip_special_tokens: bool | None = None
     spaces_between_special_tokens: bool | None = None
     add_special_tokens: bool | None = None
     truncate_prompt_tokens: WholeOrNone | None = None

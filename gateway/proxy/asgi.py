@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.openai.operations import OPERATIONS
 from gateway.proxy.client import Client, Headers, Part
+from gateway.proxy.exchange import exhausted
 from gateway.proxy.proxy import too_large
 
 if TYPE_CHECKING:
@@ -187,6 +188,9 @@ class AsgiDriver:
             size += len(part)
             if size > self._proxy.max_body_bytes:
                 exchange.refuse(too_large(self._proxy.max_body_bytes))
+                break
+            if not exchange.hold(len(part)):
+                exchange.refuse(exhausted())
                 break
             parts.append(part)
             if not message.get("more_body", False):

@@ -21,6 +21,7 @@ from gateway.core.call import Operation
 from gateway.core.errors import GatewayError
 from gateway.openai.operations import OPERATIONS
 from gateway.proxy.client import ABORT, BROKEN, LAST, MORE, Client, Headers, Part
+from gateway.proxy.exchange import exhausted
 from gateway.proxy.guard import Guard
 from gateway.proxy.guarded import STATUS_LINES, GuardedProtocol
 from gateway.proxy.proxy import too_large
@@ -214,8 +215,10 @@ class EdgeProtocol(GuardedProtocol):
                 self.guarded(call.exchange.refuse, call.exchange.refusal)
         elif self._body_bytes > self.proxy.max_body_bytes:
             self.guarded(call.exchange.refuse, too_large(self.proxy.max_body_bytes))
-        else:
+        elif call.exchange.hold(len(body)):
             call.body.append(body)
+        else:
+            self.guarded(call.exchange.refuse, exhausted())
 
     def on_message_complete(self) -> None:
         """The request is whole: hand it over."""

@@ -46,10 +46,10 @@ from gateway.fleet.pool import Pool
 from gateway.openai import answer as answers
 from gateway.openai import envelope as envelopes
 from gateway.openai import errors
-from gateway.openai.sse import Scanner, Verdict
+from gateway.openai.sse import COMPLETE, ERROR, GARBAGE, OPEN, Scanner
 from gateway.openai.structure import LARGE_BYTES
 from gateway.proxy.aside import Cancellable
-from gateway.proxy.client import Client, Headers, Part
+from gateway.proxy.client import ABORT, BROKEN, LAST, MORE, Client, Headers
 from gateway.proxy.quarantine import Standing
 from gateway.proxy.retry import Decision, Fault, Situation, decide
 from gateway.transport import Loss, Sending
@@ -104,17 +104,19 @@ class State(StrEnum):
     FAILED = "failed"
 
 
+READING, PARSING, WAITING, DISPATCHED, HEAD, STREAMING, DONE, FAILED = State
 _NEXT: Mapping[State, frozenset[State]] = {
-    State.READING: frozenset({State.PARSING, State.WAITING, State.DISPATCHED, State.FAILED}),
-    State.PARSING: frozenset({State.WAITING, State.DISPATCHED, State.FAILED}),
-    State.WAITING: frozenset({State.DISPATCHED, State.FAILED}),
-    State.DISPATCHED: frozenset({State.HEAD, State.DISPATCHED, State.WAITING, State.FAILED}),
-    State.HEAD: frozenset({State.STREAMING, State.DISPATCHED, State.WAITING, State.DONE, State.FAILED}),
-    State.STREAMING: frozenset({State.DONE, State.FAILED}),
-    State.DONE: frozenset(),
-    State.FAILED: frozenset(),
+    READING: frozenset({PARSING, WAITING, DISPATCHED, FAILED}),
+    PARSING: frozenset({WAITING, DISPATCHED, FAILED}),
+    WAITING: frozenset({DISPATCHED, FAILED}),
+    DISPATCHED: frozenset({HEAD, DISPATCHED, WAITING, FAILED}),
+    HEAD: frozenset({STREAMING, DISPATCHED, WAITING, DONE, FAILED}),
+    STREAMING: frozenset({DONE, FAILED}),
+    DONE: frozenset(),
+    FAILED: frozenset(),
 }
-_OVER = frozenset({State.DONE, State.FAILED})
+_OVER = frozenset({DONE, FAILED})
+_ANSWERED, _WELL, _UNJUDGED = Outcome.OK, Ended.WELL, Ended.UNJUDGED
 
 
 class Exchange:
@@ -132,6 +134,7 @@ class Exchange:
         "_envelope",
         "_first_content",
         "_held",
+        "_held_bytes",
         "_last_heard",
         "_lease",
         "_parsing",
@@ -173,7 +176,7 @@ class Exchange:
         self._engine_id = engine_id
         self.principal = principal
         self.refusal = refusal
-        self.state = State.READING
+        self.state = READING
         self._arrived = proxy.clock()
         self._deadline = self._arrived + proxy.timeouts.total
         self._parsing: Cancellable | None = None
@@ -187,6 +190,7 @@ class Exchange:
         self._rename: Rename | None = None
         self._replica_id: str | None = None
         self._body: list[bytes] = []
+        self._held_bytes = 0
         self._dispatches = self._turned_away = 0
         self._resent = False
         self._dispatched_at: float | None = None
@@ -196,17 +200,23 @@ class Exchange:
     def __repr__(self) -> str:
         return f"<Exchange {self.request_id} {self.state.value} on {self._replica_id}>"
 
+    def hold(self, size: int) -> bool:
+        """Count `size` bytes more that are held for this call. Whether there is room for them."""
+        self._held_bytes += size
+        self._proxy.held_bytes += size
+        return self._proxy.held_bytes <= self._proxy.max_held_bytes
+
     # --- events from the client's side
 
     def request(self, body: bytes) -> None:
         """The body is complete."""
-        if self.state is not State.READING:
+        if self.state is not READING:
             return
         if self.refusal is not None:
             self.refuse(self.refusal)
             return
         if len(body) > LARGE_BYTES:
-            self._enter(State.PARSING)
+            self._enter(PARSING)
             self._parsing = self._proxy.aside.run(lambda: self._read_aside(body), self._parsed)
             return
         try:
@@ -253,7 +263,7 @@ class Exchange:
             self.granted(admitted)
         else:
             self._ticket = admitted
-            self._enter(State.WAITING)
+            self._enter(WAITING)
 
     def refuse(self, error: GatewayError) -> None:
         """Answer `error`: for what is wrong with the request, and whatever ends it before content was sent."""
@@ -261,7 +271,7 @@ class Exchange:
             return
         headers = [*errors.headers_of(error), *self._own_headers()]
         body = errors.body_of(error)
-        self._end(State.FAILED, Outcome(error.outcome), error.status, error.code)
+        self._end(FAILED, Outcome(error.outcome), error.status, error.code)
         self._client.answer(error.status, headers, body)
 
     def client_gone(self) -> None:
@@ -269,10 +279,10 @@ class Exchange:
         if self.state in _OVER:
             return
         if self._is_complete():
-            self._end(State.DONE, Outcome.OK, _OK, None, Ended.WELL)
+            self._end(DONE, _ANSWERED, _OK, None, _WELL)
             return
-        status = _OK if self.state is State.STREAMING else _CLIENT_CLOSED_REQUEST
-        self._end(State.FAILED, Outcome.CLIENT_GONE, status, None)
+        status = _OK if self.state is STREAMING else _CLIENT_CLOSED_REQUEST
+        self._end(FAILED, Outcome.CLIENT_GONE, status, None)
 
     def cut(self, error: GatewayError) -> None:
         """End the call because the gateway stops; `error` tells one that was sent to no engine."""
@@ -314,7 +324,7 @@ class Exchange:
 
     def upstream_head(self, status: int, content_type: bytes) -> None:
         """The engine's status and headers are there."""
-        self._enter(State.HEAD)
+        self._enter(HEAD)
         self._status = status
         self._last_heard = self._proxy.clock()
         if self._scanner is not None:
@@ -336,6 +346,9 @@ class Exchange:
         if self._size > MAX_ANSWER_BYTES:
             self._fault(Fault.GARBAGE)
             return
+        if not self.hold(len(data)):
+            self._give_up(exhausted(), _UNJUDGED)
+            return
         self._body.append(data)
         if last:
             self._whole(b"".join(self._body))
@@ -353,13 +366,13 @@ class Exchange:
         timeouts = self._proxy.timeouts
         if self._lease is not None and self._last_heard != self._dispatched_at:
             self._lease.replica.heard(self._last_heard)
-        if self.state is State.READING:
+        if self.state is READING:
             if now - self._arrived > timeouts.body:
                 self.refuse(RequestTimeout("The request body did not arrive in time."))
-        elif self.state is State.PARSING:
+        elif self.state is PARSING:
             if now > self._deadline:
                 self.refuse(_too_long())
-        elif self.state is State.STREAMING:
+        elif self.state is STREAMING:
             self._tick_streaming(now)
         elif self._dispatched_at is not None:
             is_stream = self._envelope is not None and self._envelope.stream
@@ -372,8 +385,8 @@ class Exchange:
         stall = self._proxy.timeouts.stall
         paused = self._paused_at
         if paused is not None and now - paused > stall:
-            self._end(State.FAILED, Outcome.CLIENT_GONE, _OK, None)
-            self._client.send(b"", Part.ABORT)
+            self._end(FAILED, Outcome.CLIENT_GONE, _OK, None)
+            self._client.send(b"", ABORT)
         elif self._is_complete():
             if paused is None and now - self._last_heard > _LAST_CHUNK_SECONDS:
                 self._complete(b"")
@@ -396,7 +409,7 @@ class Exchange:
         self._body = []
         self._size = 0
         self._held = b""
-        self._enter(State.DISPATCHED)
+        self._enter(DISPATCHED)
         engine_id = self._engine_id if self._dispatches == 1 else f"{self._engine_id}-{self._dispatches}"
         body = envelopes.upstream_body(envelope, lease.model)
         sending = proxy.transport.send(
@@ -409,18 +422,18 @@ class Exchange:
         out = scanner.feed(data)
         if out and self._rename is not None:
             out = self._rename(out)
-        if self.state is State.HEAD:
+        if self.state is HEAD:
             out = self._open_stream(scanner, out)
         verdict = scanner.verdict
-        if not last and (verdict is Verdict.OPEN or verdict is Verdict.COMPLETE):
+        if not last and (verdict is OPEN or verdict is COMPLETE):
             if out:
-                self._client.send(out, Part.MORE)
-        elif verdict is Verdict.COMPLETE:
+                self._client.send(out, MORE)
+        elif verdict is COMPLETE:
             self._complete(out)
-        elif verdict is Verdict.ERROR:
+        elif verdict is ERROR:
             self._engine_error(_OK, scanner.error or b"", out)
         else:
-            self._fault(Fault.GARBAGE if verdict is Verdict.GARBAGE else Fault.LOST, out)
+            self._fault(Fault.GARBAGE if verdict is GARBAGE else Fault.LOST, out)
 
     def _open_stream(self, scanner: Scanner, out: bytes) -> bytes:
         """Hold events back until one carries content; with it, send the head and give back all that was held."""
@@ -428,13 +441,13 @@ class Exchange:
         if not scanner.has_content:
             self._held = out
             if len(out) > MAX_HELD_BYTES:
-                scanner.verdict = Verdict.GARBAGE
+                scanner.verdict = GARBAGE
             return b""
         self._held = b""
         self._first_content = self._last_heard
         if self._pool is not None and self._dispatched_at is not None:
             self._pool.waited(self._last_heard - self._dispatched_at)
-        self._enter(State.STREAMING)
+        self._enter(STREAMING)
         if self._paused_at is not None:  # the client has not read what it was sent before this call
             self._paused_at = self._last_heard
             if self._sending is not None:
@@ -444,8 +457,8 @@ class Exchange:
 
     def _complete(self, out: bytes) -> None:
         """Every choice finished and `[DONE]` was sent: the one way in which a stream ends in good form."""
-        self._end(State.DONE, Outcome.OK, _OK, None, Ended.WELL)
-        self._client.send(out, Part.LAST)
+        self._end(DONE, _ANSWERED, _OK, None, _WELL)
+        self._client.send(out, LAST)
 
     def _whole(self, body: bytes) -> None:
         """A whole answer is there, not a stream."""
@@ -460,7 +473,7 @@ class Exchange:
         if self._rename is not None:
             body = self._rename(body)
         self._first_content = self._last_heard
-        self._end(State.DONE, Outcome.OK, _OK, None, Ended.WELL, answer.usage)
+        self._end(DONE, _ANSWERED, _OK, None, _WELL, answer.usage)
         self._client.answer(_OK, ((b"content-type", errors.JSON), *self._own_headers()), body)
 
     def _engine_error(self, status: int, body: bytes, out: bytes) -> None:
@@ -468,9 +481,9 @@ class Exchange:
         error = errors.read_engine_error(status, body)
         if error.status in _BUSY:
             self._fault(Fault.BUSY, out)
-        elif error.status in _CLIENT_FAULTS and self.state is not State.STREAMING:
+        elif error.status in _CLIENT_FAULTS and self.state is not STREAMING:
             headers = ((b"content-type", errors.JSON), (b"x-should-retry", b"false"), *self._own_headers())
-            self._end(State.DONE, Outcome.CLIENT_ERROR, error.status, error.code, Ended.WELL)
+            self._end(DONE, Outcome.CLIENT_ERROR, error.status, error.code, _WELL)
             self._client.answer(error.status, headers, errors.client_body_of(error))
         else:
             self._fault(Fault.FAILED, out)
@@ -497,7 +510,7 @@ class Exchange:
         body = self._sent_body()
         return Situation(
             dispatches=self._dispatches - self._turned_away,
-            content_sent=self.state is State.STREAMING,
+            content_sent=self.state is STREAMING,
             resent=self._resent,
             is_ready=lease is not None and lease.replica.is_serving() and lease.replica in pool.members,
             body_bytes=len(body),
@@ -531,7 +544,7 @@ class Exchange:
             return False
         self._ticket = ticket
         self._dispatched_at = None
-        self._enter(State.WAITING)
+        self._enter(WAITING)
         return True
 
     def _check_quarantine(self, principal: Principal, envelope: Envelope) -> None:
@@ -564,12 +577,12 @@ class Exchange:
         self._close_sending()
         if self._lease is not None:
             self._lease.release(ended)
-        if self.state is not State.STREAMING:
+        if self.state is not STREAMING:
             self.refuse(error)
             return
         interrupted = StreamInterrupted("The answer was interrupted: the engine failed or took too long.")
-        self._end(State.FAILED, Outcome(error.outcome), _OK, interrupted.code)
-        self._client.send(out + errors.event_of(interrupted), Part.BROKEN)
+        self._end(FAILED, Outcome(error.outcome), _OK, interrupted.code)
+        self._client.send(out + errors.event_of(interrupted), BROKEN)
 
     def _end(
         self,
@@ -577,7 +590,7 @@ class Exchange:
         outcome: Outcome,
         status: int,
         code: str | None,
-        ended: Ended = Ended.UNJUDGED,
+        ended: Ended = _UNJUDGED,
         usage: Usage | None = None,
     ) -> None:
         """Give back all that is held and tell of it, once. Nothing of the Exchange acts after this."""
@@ -595,29 +608,30 @@ class Exchange:
         if usage is None and self._scanner is not None:
             usage = self._scanner.usage
         envelope, pool = self._envelope, self._pool
-        if outcome is Outcome.OK and self._proxy.quarantine.has_suspects:
+        if outcome is _ANSWERED and self._proxy.quarantine.has_suspects:
             self._proxy.quarantine.clear(self._tenant(), self._sent_body())
+        self._proxy.held_bytes -= self._held_bytes
         # A kept connection keeps its last Exchange: not the request and the answer with it.
         self._envelope, self._body = None, []
         self._proxy.ended(
             self,
-            End(
-                request_id=self.request_id,
-                operation=self.operation.name,
-                principal=self.principal,
-                model=None if pool is None else pool.model,
-                stream=envelope is not None and envelope.stream,
-                outcome=outcome,
-                status=status,
-                code=code,
-                replica=self._replica_id,
-                attempts=self._dispatches,
-                usage=usage,
-                arrived=self._arrived,
-                dispatched=self._dispatched_at,
-                first_content=self._first_content,
-                ended=self._proxy.clock(),
-                client=self._client.address,
+            End(  # in the order of its fields: by name, it takes twice as long
+                self.request_id,
+                self.operation.name,
+                self.principal,
+                None if pool is None else pool.model,
+                envelope is not None and envelope.stream,
+                outcome,
+                status,
+                code,
+                self._replica_id,
+                self._dispatches,
+                usage,
+                self._arrived,
+                self._dispatched_at,
+                self._first_content,
+                self._proxy.clock(),
+                self._client.address,
             ),
         )
 
@@ -627,7 +641,7 @@ class Exchange:
             sending.close()
 
     def _is_complete(self) -> bool:
-        return self._scanner is not None and self._scanner.verdict is Verdict.COMPLETE
+        return self._scanner is not None and self._scanner.verdict is COMPLETE
 
     def _enter(self, state: State) -> None:
         if state not in _NEXT[self.state]:
@@ -644,6 +658,11 @@ def _too_long() -> DeadlineExceeded:
     return DeadlineExceeded("The request took longer than it may.")
 
 
+def exhausted() -> Exhausted:
+    """The refusal of what there is no memory, descriptor or port for."""
+    return Exhausted("The gateway has no room for one more request now. Try again later.", retry_after=1)
+
+
 def _error_of(fault: Fault, retry_after: int) -> GatewayError:
     """What the client is told when a fault is final."""
     if fault is Fault.REFUSED:
@@ -651,7 +670,7 @@ def _error_of(fault: Fault, retry_after: int) -> GatewayError:
     if fault is Fault.BUSY:
         return QueueFull("Every engine of this model is busy. Try again later.", retry_after=retry_after)
     if fault is Fault.OURS:
-        return Exhausted("The gateway has no connections left. Try again later.", retry_after=retry_after)
+        return exhausted()
     if fault is Fault.TIMEOUT:
         return UpstreamTimeout("The engine did not answer in time.")
     return UpstreamLost("The engine failed before it answered.")

@@ -75,6 +75,8 @@ class Guard:
         self.hosts = hosts
         self.proxies = proxies
         self.clock = clock
+        self.is_pressed = False
+        """The process has little memory left: connections are not kept idle."""
         self.rng = rng or random.Random()  # noqa: S311 - for the ids of requests that are refused
         self._open: dict[
             Connection, None
@@ -128,7 +130,7 @@ class Guard:
     def sweep(self) -> None:
         """Close what has waited too long."""
         now = self.clock()
-        is_pressed = len(self._open) > self.limits.connections * PRESSED_SHARE
+        is_pressed = self.is_pressed or len(self._open) > self.limits.connections * PRESSED_SHARE
         for connection in list(self._open):
             connection.tick(now, is_pressed=is_pressed)
 

@@ -23,7 +23,7 @@ from gateway.openai.rules import Rules
 from gateway.proxy.aside import Aside, AtOnce
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.client import Client
-from gateway.proxy.exchange import Exchange, State
+from gateway.proxy.exchange import Exchange, State, exhausted
 from gateway.proxy.quarantine import Quarantine
 from gateway.transport import Transport
 
@@ -60,6 +60,7 @@ class Proxy:
         transport: Transport,
         timeouts: Timeouts,
         max_body_bytes: int,
+        max_held_bytes: int = 1 << 30,
         clock: Callable[[], float],
         rng: random.Random,
         on_end: OnEnd,
@@ -76,6 +77,11 @@ class Proxy:
         self.reader = Reader(rules)
         self.aside = aside
         self.is_draining = False
+        self.is_full = False
+        """The process has hardly any memory left."""
+        self.held_bytes = 0
+        """Of all requests and answers that are held now."""
+        self.max_held_bytes = max_held_bytes
         self._rng = rng
         self._on_end = on_end
         self._live: dict[Exchange, None] = {}  # a set's order is that of addresses in memory
@@ -111,8 +117,8 @@ class Proxy:
             if other is not None and credential is not None:
                 raise InvalidRequest("More than one credential: send Authorization or x-api-key, not both.")
             principal = self.authenticator.authenticate(credential)
-            if self.is_draining:
-                raise Draining("This gateway is shutting down. Try again.", retry_after=1)
+            if self.is_draining or self.is_full:
+                raise self._closed()
         except GatewayError as error:
             refusal = error.with_traceback(None)  # a traceback holds this frame, and the frame would hold it
             request_id = request_id or _wanted_id(headers)
@@ -120,6 +126,11 @@ class Proxy:
         exchange = Exchange(self, client, operation, request_id or engine_id, engine_id, principal, refusal)
         self._live[exchange] = None
         return exchange
+
+    def _closed(self) -> GatewayError:
+        if self.is_draining:
+            return Draining("This gateway is shutting down. Try again.", retry_after=1)
+        return exhausted()
 
     def _engine_id(self, request_id: str | None) -> str:
         """A name for the call that no other call has at any engine."""

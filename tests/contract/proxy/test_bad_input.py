@@ -13,7 +13,8 @@ import pytest
 from config.schema import Config
 from engines.simulated import SimulatedEngine
 from gateway.auth.keys import KeyFile
-from tests.support.gateway import Driver, RunningGateway, endpoint, running
+from tests.support.aside import HeldAside
+from tests.support.gateway import Driver, RunningGateway, endpoint, running, until
 from tests.support.peer import Ending, Response, request
 
 CHAT = "/v1/chat/completions"
@@ -393,3 +394,235 @@ def held_bytes(gateway: RunningGateway) -> int:
         call = getattr(connection, "_call", None)
         held += sum(map(len, call.body)) if call is not None else 0
     return held
+
+
+# --- what readers of JSON read differently, or not at all
+
+AMBIGUOUS = {
+    "model twice": (b'{"model":"model","messages":[{"role":"user"}],"model":"other"}', "model", "twice"),
+    "model twice, escaped": (
+        b'{"model":"model","messages":[{"role":"user"}],"\\u006dodel":"other"}',
+        "model",
+        "twice",
+    ),
+    "content twice": (
+        b'{"model":"model","messages":[{"role":"user","content":"a","content":"b"}]}',
+        "content",
+        "twice",
+    ),
+    "lone surrogate": (
+        b'{"model":"model","messages":[{"role":"user","content":"\\ud800"}]}',
+        None,
+        "not valid JSON",
+    ),
+    "1e400": (b'{"model":"model","messages":[{"role":"user"}],"temperature":1e400}', None, "out of range"),
+    "beyond 2**53": (b'{"model":"model","messages":[{"role":"user"}],"x":9007199254740993}', None, "2**53"),
+    "5,000 digits": (
+        b'{"model":"model","messages":[{"role":"user"}],"x":%b}' % (b"9" * 5000),
+        None,
+        "out of range",
+    ),
+    "33 deep": (
+        b'{"model":"model","messages":[{"role":"user"}],"x":%b}' % (b"[" * 32 + b"]" * 32),
+        None,
+        "deeply",
+    ),
+    "10,001 keys": (json.dumps({**BODY, **{f"k{i}": 0 for i in range(10_000)}}).encode(), None, "10000 keys"),
+    "a million arrays": (
+        b'{"model":"model","messages":[{"role":"user"}],"x":[%b[]]}' % (b"[]," * 1_000_000),
+        None,
+        "arrays and objects",
+    ),
+}
+
+
+@pytest.mark.parametrize(("raw", "param", "why"), AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
+async def test_what_engines_could_read_otherwise_never_reaches_one(gateway, engine, raw, param, why) -> None:
+    answer = await refused(gateway, request(raw))
+    check(answer, 400, "invalid_json", param=param, message=why)
+    assert len(engine.log) == 0
+    await gateway.settled()
+
+
+# --- fields, caps and media
+
+
+def configured(**sections: Any) -> Config:
+    return Config.model_validate({"auth": {"mode": "anonymous"}, **sections})
+
+
+FORBIDDEN = {
+    "priority": (chat(priority=-1), "priority"),
+    "cache_salt": (chat(cache_salt="of another"), "cache_salt"),
+    "chat_template": (chat(chat_template="{{ x }}"), "chat_template"),
+    "a variable of the template": (chat(chat_template_kwargs={"x": 1}), "chat_template_kwargs.x"),
+    "vllm_xargs": (chat(vllm_xargs={"sim": {"tokens": 1}}), "vllm_xargs"),
+    "kv_transfer_params": (chat(kv_transfer_params={"do_remote_decode": True}), "kv_transfer_params"),
+    "prompt_embeds": ({**TEXT, "prompt_embeds": "AAAA"}, "prompt_embeds"),
+    "grammar": (chat(structured_outputs={"grammar": "root ::= x"}), "structured_outputs.grammar"),
+    "name of another's picture": (
+        chat(messages=[{"role": "user", "content": [{"type": "text", "text": "x", "uuid": "y"}]}]),
+        "messages[0].content[0].uuid",
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "param"), FORBIDDEN.values(), ids=FORBIDDEN.keys())
+async def test_a_field_that_needs_an_operator_is_refused_by_name(gateway, engine, body, param) -> None:
+    path = COMPLETIONS if "prompt" in body else CHAT
+    answer = await refused(gateway, request(body, path=path))
+    check(answer, 400, "field_not_allowed", param=param, message=param)
+    assert len(engine.log) == 0
+
+
+async def test_what_is_left_out_is_told_of_in_every_answer(driver, engine, tmp_path) -> None:
+    config = configured(requests={"privileged_fields": "strip"})
+    async with running(config, tmp_path / "data", driver, endpoint(engine.address)) as gateway:
+        peer = await gateway.connect()
+        extras = {"priority": -1, "vendor": 1, "cache_salt": "x"}
+        for body, status in (
+            (chat(**extras), 200),
+            (chat(**extras, stream=True), 200),
+            (chat(**extras, model="none"), 404),
+            (chat(**extras, max_tokens=10_000_000), 400),
+        ):
+            answer = await peer.ask(request(body))
+            assert answer.status == status
+            assert answer.header("x-cascadia-stripped") == "cache_salt, priority, vendor"
+        assert all(not extras.keys() & json.loads(record.body).keys() for record in engine.log)
+
+
+async def test_an_operator_can_let_fields_pass(driver, engine, tmp_path) -> None:
+    config = configured(requests={"allowed_fields": ["vllm_xargs"], "unknown_fields": "refuse"})
+    async with running(config, tmp_path / "data", driver, endpoint(engine.address)) as gateway:
+        peer = await gateway.connect()
+        answer = await peer.ask(request(chat(vllm_xargs={"sim": {"tokens": 2}})))
+        assert answer.json()["usage"]["completion_tokens"] == 2
+        check(await peer.ask(request(chat(vendor=1))), 400, "field_not_allowed", param="vendor")
+
+
+async def test_caps_of_a_key_and_of_a_model_hold(driver, engine, tmp_path, keys) -> None:
+    wide, narrow = keys.create("wide", models=None), keys.create("narrow", models=None)
+    config = Config.model_validate(
+        {
+            "caps": {
+                "n": 4,
+                "max_tokens": 100,
+                "keys": {narrow.record.id: {"n": 1, "max_tokens": 20}},
+                "models": {"small": {"stop": 0}},
+            }
+        }
+    )
+    serves = endpoint(engine.address, models={"model": "simulated", "small": "simulated"})
+    async with running(config, tmp_path / "data", driver, serves) as gateway:
+        peer = await gateway.connect()
+
+        async def ask(key: Any, **fields: Any) -> Response:
+            return await peer.ask(
+                request(chat(**fields), more_headers=[("authorization", f"Bearer {key.text}")])
+            )
+
+        assert (await ask(wide, n=4)).status == 200
+        check(await ask(wide, n=5), 400, "invalid_request", param="n", message="at most 4")
+        check(await ask(narrow, n=2), 400, "invalid_request", param="n", message="at most 1")
+        check(await ask(narrow, max_tokens=21), 400, "invalid_request", param="max_tokens", message="20")
+        assert (await ask(narrow)).json()["usage"]["completion_tokens"] <= 20
+        assert (await ask(wide, stop=["x"])).status == 200
+        check(await ask(wide, model="small", stop="x"), 400, "invalid_request", param="stop", message="0")
+        assert [json.loads(record.body).get("max_tokens") for record in engine.log] == [25, 20, 100]
+
+
+MEDIA = [
+    "http://127.0.0.1:6379/",
+    "http://169.254.169.254/latest/meta-data/",
+    "http://[::1]/x.png",
+    "https://media.example.org@127.0.0.1/x.png",
+    "https://example.com/x.png",
+    "file:///etc/passwd",
+    "gopher://127.0.0.1:6379/_FLUSHALL",
+    "//127.0.0.1/x.png",
+    "data:text/html,x",
+]
+
+
+@pytest.mark.parametrize("url", MEDIA)
+@pytest.mark.parametrize("kind", ["image_url", "audio_url", "video_url"])
+async def test_a_url_that_an_engine_would_fetch_never_reaches_one(gateway, engine, url, kind) -> None:
+    content = [{"type": "text", "text": "Look."}, {"type": kind, kind: {"url": url}}]
+    answer = await refused(gateway, request(chat(messages=[{"role": "user", "content": content}])))
+    check(answer, 400, "invalid_request", param=f"messages[0].content[1].{kind}.url")
+    assert len(engine.log) == 0
+
+
+# --- large bodies, read aside
+
+
+def large(**changes: Any) -> bytes:
+    return json.dumps(chat(user="x" * 300_000, **changes)).encode()
+
+
+async def test_a_large_body_is_answered_like_a_small_one(gateway, engine) -> None:
+    peer = await gateway.connect()
+    assert (await peer.ask(request(large()))).status == 200
+    assert (await peer.ask(request(large(stream=True)))).events[-1] == b"data: [DONE]\n\n"
+    check(await peer.ask(request(large(n=9))), 400, "invalid_request", param="n")
+    check(await peer.ask(request(large()[:-1] + b"x")), 400, "invalid_json")
+    small, big = await peer.ask(request(chat())), await peer.ask(request(large()))
+    assert small.json()["choices"] == big.json()["choices"]
+    assert json.loads(engine.log[-1].body) == {**json.loads(large()), "model": "simulated"}
+    await gateway.settled()
+
+
+async def test_others_are_served_while_a_large_body_is_read(gateway, engine) -> None:
+    aside = gateway.proxy.aside = HeldAside()
+    slow, quick = await gateway.connect(), await gateway.connect()
+    await slow.send(request(large()))
+    await until(lambda: aside.work)
+    assert (await quick.ask(request(chat()))).status == 200
+    aside.finish()
+    assert (await slow.response()).status == 200
+    assert [len(record.body) > 300_000 for record in engine.log] == [False, True]
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+async def test_a_client_that_leaves_while_its_body_is_read_costs_no_engine(
+    gateway, engine, has_begun
+) -> None:
+    aside = gateway.proxy.aside = HeldAside()
+    peer = await gateway.connect()
+    await peer.send(request(large()))
+    await until(lambda: aside.work)
+    (work,) = aside.work
+    if has_begun:
+        work.begin()
+    peer.close()
+    await gateway.settled()
+    assert [(end.outcome.value, end.status) for end in gateway.ends] == [("client_gone", 499)]
+    work.tell()
+    assert work.is_cancelled is not has_begun
+    assert len(engine.log) == 0
+    assert gateway.proxy.live == 0
+
+
+async def test_time_that_is_over_while_a_body_is_read_is_told(gateway, engine) -> None:
+    aside = gateway.proxy.aside = HeldAside()
+    peer = await gateway.connect()
+    await peer.send(request(large()))
+    await until(lambda: aside.work)
+    gateway.advance(601)
+    check(await peer.response(), 504, "timeout", kind="server_error")
+    aside.finish()
+    assert (await peer.ask(request(chat()))).status == 200
+    assert len(engine.log) == 1
+
+
+async def test_a_gateway_that_stops_while_a_body_is_read_says_so(gateway, engine) -> None:
+    aside = gateway.proxy.aside = HeldAside()
+    peer = await gateway.connect()
+    await peer.send(request(large()))
+    await until(lambda: aside.work)
+    gateway.proxy.is_draining = True
+    gateway.proxy.cut()
+    check(await peer.response(), 503, "shutting_down", kind="server_error", retry="true")
+    aside.finish()
+    assert len(engine.log) == 0

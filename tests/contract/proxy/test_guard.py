@@ -14,6 +14,7 @@ from config.schema import Config
 from gateway.auth.keys import KeyFile
 from tests.support.gateway import endpoint, running, until
 from tests.support.peer import Ending, Peer, Response, request
+from tests.support.scripted import ScriptedEngine, whole
 
 BODY: dict[str, Any] = {"model": "model", "messages": [{"role": "user", "content": "Say it."}]}
 MODELS = request(b"", path="/v1/models", method="GET", headers=())
@@ -332,3 +333,52 @@ async def _connections(gateway: Any, count: int) -> list[Any]:
 
 def test_the_request_used_here_is_one() -> None:
     assert json.loads(CHAT.partition(b"\r\n\r\n")[2]) == BODY
+
+
+# --- memory
+
+
+async def test_bodies_that_are_held_take_no_more_than_their_part(gateway, engine) -> None:
+    gateway.proxy.max_held_bytes = 20_000
+    half = request({**BODY, "messages": [{"role": "user", "content": "x" * 12_000}]})
+    first, second = [await gateway.connect() for _ in range(2)]
+    await first.send(half[:-100])
+    await until(lambda: gateway.proxy.held_bytes > 10_000)
+    await second.send(half)
+    answer = await second.response()
+    assert (answer.status, answer.json()["error"]["code"]) == (503, "overloaded")
+    assert (answer.header("x-should-retry"), answer.header("retry-after")) == ("true", "1")
+    await first.send(half[-100:])
+    assert (await first.response()).status in {200, 400}  # the engine may find it too long
+    await gateway.settled()
+    assert gateway.proxy.held_bytes == 0
+
+
+async def test_a_whole_answer_that_there_is_no_room_for_is_refused(gateway, tmp_path) -> None:
+    gateway.proxy.max_held_bytes = 50_000
+    big = whole(json.dumps({"choices": [{"message": {"content": "x" * 100_000}}]}).encode())
+    async with ScriptedEngine([big]).serve(tmp_path / "s.sock") as other:
+        gateway.publish(endpoint(other.address))
+        answer = await (await gateway.connect()).ask(CHAT)
+        assert (answer.status, answer.json()["error"]["code"]) == (503, "overloaded")
+        assert not gateway.replica().is_ejected(gateway.clock())
+        await gateway.settled()
+        assert gateway.proxy.held_bytes == 0
+
+
+async def test_nothing_is_taken_when_memory_is_full(gateway, engine) -> None:
+    gateway.proxy.is_full = True
+    peer = await gateway.connect()
+    answer = await peer.ask(CHAT)
+    assert (answer.status, answer.json()["error"]["code"]) == (503, "overloaded")
+    gateway.proxy.is_full = False
+    assert (await peer.ask(CHAT)).status == 200
+    assert len(engine.log) == 1
+
+
+async def test_no_connection_is_kept_idle_when_memory_is_short(gateway, engine) -> None:
+    peer = await gateway.connect()
+    assert (await peer.ask(CHAT)).status == 200
+    gateway.parts.guard.is_pressed = True
+    gateway.advance(2)
+    assert await peer.end() is Ending.FIN
