@@ -21,10 +21,12 @@ from gateway.core.outcome import End, Outcome
 from gateway.fleet.catalog import Catalog
 from gateway.fleet.endpoint import Condition, Endpoint, Sighting, TcpAddress
 from gateway.openai.operations import CHAT
+from gateway.openai.structure import LARGE_BYTES
 from gateway.proxy.client import Headers, Part
 from gateway.proxy.exchange import Exchange, State
 from gateway.proxy.proxy import Proxy, Timeouts
 from gateway.transport import Loss, Sink
+from tests.support.aside import HeldAside
 from tests.support.clock import Clock
 
 DONE = b"data: [DONE]\n\n"
@@ -45,6 +47,8 @@ BODIES = [
     {"model": "none", "messages": [{"role": "user"}]},
     {"messages": 5},
 ]
+LARGE = json.dumps({"model": "m", "messages": [{"role": "user", "content": "x" * LARGE_BYTES}]}).encode()
+LARGE_AND_WRONG = b"[" * (LARGE_BYTES + 1)
 
 
 class FakeClient:
@@ -78,8 +82,9 @@ class FakeClient:
 class FakeSending:
     """One sending, as the engine's side of a test holds it."""
 
-    def __init__(self, sink: Sink, replica: str, *, fresh: bool) -> None:
+    def __init__(self, sink: Sink, replica: str, body: bytes, *, fresh: bool) -> None:
         self.sink: Sink | None = sink
+        self.body = body
         self.replica = replica
         self.fresh = fresh
         self.has_head = False
@@ -117,7 +122,7 @@ class FakeTransport:
         *,
         fresh: bool,
     ) -> FakeSending:
-        sending = FakeSending(sink, endpoint.id, fresh=fresh)
+        sending = FakeSending(sink, endpoint.id, body, fresh=fresh)
         self.sendings.append(sending)
         return sending
 
@@ -136,6 +141,7 @@ class World:
         self.clock = Clock()
         self.ends: list[End] = []
         self.transport = FakeTransport()
+        self.aside = HeldAside()
         self.catalog = Catalog()
         self.admission = Admission(POLICIES["round_robin"], max_queue=2, clock=self.clock)
         self.proxy = Proxy(
@@ -148,6 +154,7 @@ class World:
             clock=self.clock,
             rng=random.Random(0),
             on_end=self.ends.append,
+            aside=self.aside,
         )
         self.catalog.publish(
             "s",
@@ -197,6 +204,24 @@ class Life(RuleBasedStateMachine):
         if is_stream:
             body = BODIES[0]
         client.exchange.request(json.dumps(body).encode())
+
+    @precondition(lambda self: self.reading())
+    @rule(data=st.data(), body=st.sampled_from([LARGE, LARGE, LARGE_AND_WRONG]))
+    def large_body(self, data: st.DataObject, body: bytes) -> None:
+        client = data.draw(st.sampled_from(self.reading()))
+        client.exchange.request(body)
+        assert client.exchange.state is State.PARSING
+
+    @precondition(lambda self: self.world.aside.work)
+    @rule(data=st.data())
+    def read_on(self, data: st.DataObject) -> None:
+        """A body is begun to be read, or was: also one whose call is over."""
+        work = data.draw(st.sampled_from(self.world.aside.work))
+        if work.has_begun or work.is_cancelled:
+            self.world.aside.work.remove(work)
+            work.tell()
+        else:
+            work.begin()
 
     @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
@@ -273,6 +298,7 @@ class Life(RuleBasedStateMachine):
                 assert client.state != "over"
                 continue
             assert (exchange._lease, exchange._ticket, exchange._sending) == (None, None, None)
+            assert (exchange._envelope, exchange._parsing) == (None, None)
         assert self.world.proxy.live == live
         assert len(self.world.ends) == len(self.clients) - live
         holding = sum(client.exchange._lease is not None for client in self.clients)
@@ -466,3 +492,86 @@ def test_a_head_is_judged_before_its_body_and_its_id_kept(world, headers, code, 
     assert client.state == "nothing"
     client.exchange.request(b"")
     assert client.state == "over"
+
+
+# --- large bodies
+
+
+def parsing(world: World, body: bytes = LARGE) -> FakeClient:
+    client = world.open()
+    client.exchange.request(body)
+    assert client.exchange.state is State.PARSING
+    return client
+
+
+def test_a_large_body_is_read_aside_and_holds_nothing_meanwhile(world) -> None:
+    parsing(world)
+    assert world.in_flight() == 0
+    asked(world, stream=True)
+    assert world.in_flight() == 1
+    world.aside.finish()
+    assert world.in_flight() == 2
+    assert [len(sending.body) > LARGE_BYTES for sending in world.transport.sendings] == [False, True]
+
+
+def test_a_large_body_that_is_wrong_is_refused(world) -> None:
+    client = parsing(world, LARGE_AND_WRONG)
+    world.aside.finish()
+    assert client.status == 400
+    assert world.ends[0].code == "invalid_json"
+
+
+def test_a_bug_in_reading_aside_is_an_answer_and_not_a_call_for_ever(world, monkeypatch, caplog) -> None:
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(world.proxy.reader, "read", fails)
+    client = parsing(world)
+    world.aside.finish()
+    assert client.status == 500
+    assert "ZeroDivisionError" in caplog.text
+
+
+WAYS_TO_END = {
+    "client gone": (lambda world, client: client.exchange.client_gone(), 499),
+    "deadline": (lambda world, client: (world.clock.advance(601), world.proxy.sweep()), 504),
+    "cut": (lambda world, client: world.proxy.cut(), 503),
+}
+
+
+@pytest.mark.parametrize(("end", "status"), WAYS_TO_END.values(), ids=WAYS_TO_END.keys())
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_a_call_that_ends_while_it_is_read_ends_once_and_its_late_result_is_nothing(
+    world, end, status, has_begun
+) -> None:
+    client = parsing(world)
+    (work,) = world.aside.work
+    if has_begun:
+        work.begin()
+    end(world, client)
+    assert [each.status for each in world.ends] == [status]
+    assert work.is_cancelled is not has_begun
+    sent = (client.state, client.sent)
+    work.begin()
+    work.tell()
+    assert (client.state, client.sent) == sent
+    assert len(world.ends) == 1
+    assert world.transport.sendings == []
+    assert world.in_flight() == 0
+
+
+def test_the_time_for_the_body_is_over_once_it_is_there(world) -> None:
+    client = parsing(world)
+    world.clock.advance(599)
+    world.proxy.sweep()
+    assert client.state == "nothing"
+
+
+def test_what_is_said_to_a_call_while_it_is_read_changes_nothing(world) -> None:
+    client = parsing(world)
+    client.exchange.request(b"{}")
+    client.exchange.writable(False)
+    client.exchange.writable(True)
+    assert client.exchange.state is State.PARSING
+    world.aside.finish()
+    assert client.exchange.state is State.DISPATCHED
