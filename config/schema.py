@@ -181,6 +181,11 @@ class Server(Section):
         strict=False,
         description="Addresses or networks (CIDR) whose X-Forwarded-For is believed. Default: none.",
     )
+    drain_delay_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
+        0.0,
+        description="How long to serve on after SIGTERM while /readyz already answers 503: a load balancer's time "
+        "to look elsewhere.",
+    )
     drain_seconds: Annotated[float, Field(ge=0, le=86_400)] = Field(
         120.0, description="How long running requests may finish after SIGTERM before they are cut."
     )

@@ -177,7 +177,7 @@ def build(
         admission.wake()
 
     catalog.on_change = changed
-    health_routes = partial(health.router, catalog, is_draining=lambda: proxy.is_draining, clock=clock)
+    health_routes = partial(health.router, catalog, is_draining=lambda: proxy.is_leaving, clock=clock)
     return Gateway(
         config=config,
         proxy=proxy,
@@ -248,7 +248,12 @@ async def serve(
         with listen(config.server.listen) as public, listen(config.server.admin_listen) as admin:
             async with _running(gateway, public, admin, protocol) as stop:
                 announce(Started(public.url, admin.url))
-                await _until_drained(gateway.proxy, config.server.drain_seconds, stop)
+                await _until_drained(
+                    gateway.proxy,
+                    config.server.drain_seconds,
+                    stop,
+                    delay=config.server.drain_delay_seconds,
+                )
         await gateway.transport.close()
         gateway.aside.close()
     finally:
@@ -329,9 +334,16 @@ class Stop:
         self.asked.set()
 
 
-async def _until_drained(proxy: Proxy, drain_seconds: float, stop: Stop) -> None:
-    """Serve until asked to stop; then refuse what is new and let what runs finish, for `drain_seconds`."""
+async def _until_drained(proxy: Proxy, drain_seconds: float, stop: Stop, *, delay: float = 0.0) -> None:
+    """Serve until asked to stop, and for `delay` seconds more; then refuse what is new and let what runs finish.
+
+    The delay is a load balancer's time to see that this gateway is not ready any more.
+    """
     await stop.asked.wait()
+    proxy.is_leaving = True
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(delay):
+            await stop.at_once.wait()
     proxy.is_draining = True
     log.info("draining", extra={"in_flight": proxy.live})
     with contextlib.suppress(TimeoutError):

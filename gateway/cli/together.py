@@ -63,6 +63,6 @@ def _child(name: str, setting: Setting, voice: Voice) -> Child:
     role = Role(
         name,
         [*argv, *(["--quiet"] if voice.quiet else [])],
-        setting.config.server.drain_seconds + KILL_AFTER_S,
+        setting.config.server.drain_delay_seconds + setting.config.server.drain_seconds + KILL_AFTER_S,
     )
     return Child(role, spawn=spawn, say=voice.say, backoff=Backoff(random.Random()))  # noqa: S311 - jitter

@@ -75,7 +75,7 @@ class AsgiClient:
 
     def begin(self, status: int, headers: Headers) -> None:
         """See `Client.begin`."""
-        if self._proxy.is_draining:
+        if self._proxy.is_leaving:
             headers = (*headers, (b"connection", b"close"))
         self._status, self._headers = status, headers
 

@@ -125,7 +125,7 @@ class EdgeCall:
             self._protocol.linger()
 
     def _render(self, status: int, headers: Headers) -> bytes:
-        if not self.keep_alive or self._protocol.reads(self) or self._protocol.proxy.is_draining:
+        if not self.keep_alive or self._protocol.reads(self) or self._protocol.proxy.is_leaving:
             self.keep_alive = False
             headers = (*headers, (b"connection", b"close"))
         lines = b"".join([b"%b: %b\r\n" % header for header in headers])

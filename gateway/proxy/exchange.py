@@ -493,7 +493,7 @@ class Exchange:
         self._close_sending()
         ended = _ENDED.get(fault, Ended.FAILED)
         decision = decide(fault, self._situation())
-        if fault is Fault.LOST:
+        if fault is Fault.LOST or fault is Fault.STALE:  # an engine that dies closes its kept connections too
             self._strike()
         if decision is Decision.RESEND and self._lease is not None:
             self._resent = True

@@ -76,7 +76,9 @@ class Proxy:
         self.clock = clock
         self.reader = Reader(rules)
         self.aside = aside
-        self.is_draining = False
+        self.is_leaving = False
+        """The gateway is about to stop: it serves, and asks its clients to connect anew."""
+        self._is_draining = False
         self.is_full = False
         """The process has hardly any memory left."""
         self.held_bytes = 0
@@ -91,6 +93,16 @@ class Proxy:
 
     def __repr__(self) -> str:
         return f"<Proxy {len(self._live)} live{', draining' if self.is_draining else ''}>"
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether what is new is refused, since the gateway stops."""
+        return self._is_draining
+
+    @is_draining.setter
+    def is_draining(self, is_draining: bool) -> None:
+        self._is_draining = is_draining
+        self.is_leaving = self.is_leaving or is_draining
 
     @property
     def live(self) -> int:
@@ -117,7 +129,7 @@ class Proxy:
             if other is not None and credential is not None:
                 raise InvalidRequest("More than one credential: send Authorization or x-api-key, not both.")
             principal = self.authenticator.authenticate(credential)
-            if self.is_draining or self.is_full:
+            if self._is_draining or self.is_full:
                 raise self._closed()
         except GatewayError as error:
             refusal = error.with_traceback(None)  # a traceback holds this frame, and the frame would hold it

@@ -74,5 +74,5 @@ def decide(fault: Fault, situation: Situation) -> Decision:
     if fault is Fault.BUSY:
         return Decision.MOVE if has_time else Decision.GIVE_UP
     is_first = situation.dispatches < MAX_DISPATCHES and situation.body_bytes <= MAX_REPLAYED_BYTES
-    may_cost = fault not in _WORKED_ON or (situation.has_budget and not situation.is_suspect)
+    may_cost = (situation.has_budget or fault not in _WORKED_ON) and not situation.is_suspect
     return Decision.MOVE if has_time and is_first and may_cost else Decision.GIVE_UP

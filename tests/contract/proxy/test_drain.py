@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
+import pytest
+
+from gateway import app
 from tests.support.gateway import RunningGateway, endpoint, until
 from tests.support.peer import Ending, Response, request
 from tests.support.scripted import DONE, LAST_CHUNK, ScriptedEngine, chunk, content, stream
@@ -38,6 +42,33 @@ async def test_new_calls_are_refused_and_their_connections_closed(gateway, engin
         assert answer.ending is Ending.FIN
     assert len(engine.log) == 1
     assert last_end(gateway) == ("rejected", 503, "shutting_down", 0)
+
+
+async def test_a_gateway_that_is_about_to_stop_serves_and_lets_its_clients_go(gateway, engine) -> None:
+    gateway.proxy.is_leaving = True
+    peer = await gateway.connect()
+    ready = await peer.ask(request(b"", path="/readyz", method="GET", headers=()))
+    assert (ready.status, ready.json()["reason"]) == (503, "draining")
+    await peer.send(request(PLAIN))
+    answer = await peer.last_response()
+    assert (answer.status, answer.header("connection")) == (200, "close")
+
+
+@pytest.mark.parametrize("hurried", [False, True])
+async def test_between_not_ready_and_refusing_there_is_a_delay_that_a_second_signal_ends(
+    gateway, hurried
+) -> None:
+    stop = app.Stop()
+    draining = asyncio.create_task(
+        app._until_drained(gateway.proxy, 60.0, stop, delay=3600.0 if hurried else 0.01)
+    )
+    stop.asked.set()
+    await until(lambda: gateway.proxy.is_leaving)
+    if hurried:
+        assert not gateway.proxy.is_draining
+        stop.at_once.set()
+    await asyncio.wait_for(draining, 10)
+    assert gateway.proxy.is_draining
 
 
 async def test_what_runs_and_what_waits_is_finished(gateway, tmp_path) -> None:
