@@ -5,7 +5,7 @@ bytes: 8 MiB of text take 2 ms, 8 MiB of `[],` half a second. So a large body is
 other threads have their turn, and never decoded when it holds more than the bounds below. What they bound:
 
 - depth: engines walk bodies recursively, and none needs more (a chat with tools has 8 levels),
-- keys, values, containers: the objects that one body becomes, and the time of the one call that makes them,
+- keys, values, strings, containers: the objects that one body becomes, and the time of the one call that makes them,
 - digits: converting a whole number costs the square of its length,
 - whole numbers beyond 2**53: JSON readers disagree on them (RFC 8259, section 6).
 """
@@ -18,16 +18,18 @@ from gateway.core.errors import InvalidJson
 
 MAX_DEPTH = 32
 MAX_KEYS = 10_000
-MAX_VALUES = 1_000_000
-"""A prompt of token ids for the longest context of a model."""
+MAX_VALUES = 500_000
+"""Decoding or encoding twice as many is a call of 60 ms on a busy machine, and no prompt of token ids is longer."""
 MAX_CONTAINERS = 100_000
 """Arrays and objects: each is 60 bytes and more, and the garbage collector looks at every one."""
+MAX_STRINGS = 250_000
+"""Keys among them: one of other characters than ASCII takes four times as long to make as a number."""
 MAX_DIGITS = 400
 """In a row. The longest number that a float can hold has 309."""
 MAX_INTEGER = 2**53
 
 LARGE_BYTES = 256 * 1024
-"""A body up to this size cannot hold more values or containers than allowed, and is decoded in less than 20 ms."""
+"""A body up to this size cannot hold more values, strings or containers than allowed, and is decoded in less than 20 ms."""
 _FEW_KEYS_BYTES = 5 * MAX_KEYS
 """A body up to this size cannot hold more keys than allowed: the shortest, `"":0,`, is five bytes."""
 _HARMLESS = frozenset({str, float, bool, type(None)})
@@ -53,12 +55,12 @@ def check_size(body: bytes) -> None:
 class _Tally:
     """Counts what stands outside of strings, window by window."""
 
-    __slots__ = ("_containers", "_in_string", "_is_escaping", "_keys", "_separators")
+    __slots__ = ("_containers", "_in_string", "_is_escaping", "_keys", "_quotes", "_separators")
 
     def __init__(self) -> None:
         self._in_string = False
         self._is_escaping = False  # the last window ended with the first half of an escape
-        self._keys = self._separators = self._containers = 0
+        self._keys = self._separators = self._containers = self._quotes = 0
 
     def add(self, window: bytes) -> None:
         """Take the next window. Raises `InvalidJson` as soon as there is too much."""
@@ -74,6 +76,7 @@ class _Tally:
         pieces = window.split(b'"')
         outside = b"".join(pieces[self._in_string :: 2])
         self._in_string ^= not len(pieces) & 1
+        self._quotes += len(pieces) - 1
         self._keys += outside.count(b":")
         self._containers += outside.count(b"[") + outside.count(b"{")
         self._separators += outside.count(b",")
@@ -84,6 +87,8 @@ class _Tally:
             raise InvalidJson(f"The request body has more than {MAX_KEYS} keys.")
         if self._containers > MAX_CONTAINERS:
             raise InvalidJson(f"The request body has more than {MAX_CONTAINERS} arrays and objects.")
+        if self._quotes > 2 * MAX_STRINGS:
+            raise InvalidJson(f"The request body has more than {MAX_STRINGS} texts.")
         if self._separators + self._containers > MAX_VALUES:
             raise InvalidJson(f"The request body has more than {MAX_VALUES} values.")
         if _TOO_MANY_DIGITS in outside.translate(_ONE_DIGIT):

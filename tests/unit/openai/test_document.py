@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidJson, InvalidRequest
 from gateway.openai import document, structure
-from gateway.openai.structure import LARGE_BYTES, MAX_CONTAINERS, MAX_DEPTH, MAX_DIGITS, MAX_KEYS, MAX_VALUES
+from gateway.openai.structure import (
+    LARGE_BYTES,
+    MAX_CONTAINERS,
+    MAX_DEPTH,
+    MAX_DIGITS,
+    MAX_KEYS,
+    MAX_STRINGS,
+    MAX_VALUES,
+)
 
 
 def read(body: bytes) -> dict[str, Any]:
@@ -258,7 +266,12 @@ def test_containers_are_bounded() -> None:
 def test_values_are_bounded() -> None:
     assert read(many("1", MAX_VALUES - 3))
     refused(many("1", MAX_VALUES + 1), "values")
-    refused(many('""', 2_500_000), "values")
+
+
+def test_texts_are_bounded() -> None:
+    assert read(many('"é"', MAX_STRINGS - 1))
+    refused(many('"é"', MAX_STRINGS), "texts")
+    refused(many('""', 2_500_000), "texts")
 
 
 def test_digits_are_bounded() -> None:

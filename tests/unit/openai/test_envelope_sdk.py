@@ -135,7 +135,7 @@ TEXTS: dict[str, dict[str, Any]] = {
 }
 
 
-class Sent(Exception):  # noqa: N818 - no error: it takes the request out of the client
+class Sent(Exception):
     """What the client would have sent."""
 
     def __init__(self, request: httpx.Request) -> None:
