@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from gateway.core.errors import ModelNotFound
-from gateway.fleet.endpoint import Endpoint, Sighting
+from gateway.fleet.endpoint import Condition, Endpoint, Sighting
 from gateway.fleet.pool import Pool
 from gateway.fleet.replica import Replica
 
@@ -62,6 +62,9 @@ class Catalog:
         self._sources[source] = current
         self._rebuild()
         for replica in gone:
+            replica.condition = (
+                Condition.DOWN
+            )  # for who still holds it: its engine ended, or was another's to end
             self.on_gone(replica.endpoint)
         self.on_change()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -373,6 +374,39 @@ async def test_a_request_under_which_two_engines_died_is_given_to_no_third(
         for each in engines.values():
             each.reset()
         assert (await asked(gateway, DEADLY)).status == 200
+
+
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["refused", "replaced"])
+async def test_engines_that_die_with_their_kept_connections_are_counted_too(
+    gateway, tmp_path, is_replaced
+) -> None:
+    """Such a death looks as an idle connection does that was closed. What is there now may be another process."""
+    async with contextlib.AsyncExitStack() as stack:
+        engines = {
+            name: await stack.enter_async_context(ScriptedEngine([PLAINLY]).serve(tmp_path / name))
+            for name in "abc"
+        }
+        gateway.publish(*(endpoint(each.address, id=name) for name, each in engines.items()))
+        for _ in engines:
+            assert (await asked(gateway, PLAIN)).status == 200
+        for name, each in engines.items():
+            each.parts, each.ending = [], Ending.FIN
+            each.on_request = lambda _, name=name: (tmp_path / name).unlink()
+        check_status(await asked(gateway, DEADLY), 502, "upstream_lost")
+        dead = [name for name, each in engines.items() if len(each.requests) == 2]
+        assert len(dead) == 2
+        if is_replaced:
+            gateway.publish(
+                *(endpoint(each.address, id=name, api_key=f"next {name}") for name, each in engines.items())
+            )
+        else:
+            for name in dead:
+                gateway.replica(name).refused(gateway.clock())
+        for _ in range(3):
+            check_status(
+                await asked(gateway, DEADLY), 422, "request_quarantined", kind="invalid_request_error"
+            )
+        assert sum(len(each.requests) for each in engines.values()) == 5
 
 
 async def test_a_request_is_innocent_when_its_engines_are_heard_of_again(gateway, engine, tcp_engine) -> None:

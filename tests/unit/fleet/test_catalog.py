@@ -102,6 +102,13 @@ def test_a_changed_endpoint_is_a_new_replica_and_the_old_one_is_gone(catalog, to
     assert told.all == ["change", endpoint("a"), "change"]
 
 
+def test_whoever_holds_a_replica_that_is_gone_sees_it_down(catalog) -> None:
+    catalog.publish("a", [sighting("e1"), sighting("e2")])
+    before = list(catalog.replicas())
+    catalog.publish("a", [sighting("e1", api_key="another")])
+    assert [replica.condition for replica in before] == [Condition.DOWN, Condition.DOWN]
+
+
 def test_what_is_left_out_is_gone_and_an_empty_pool_with_it(catalog, told) -> None:
     catalog.publish("s", [sighting("a"), sighting("b", models=(("n", "x"),))])
     pool = catalog.resolve("n")

@@ -55,8 +55,8 @@ def expected(fault: Fault, case: Situation) -> Decision:
         (fault is Fault.BUSY, Decision.MOVE),
         (case.dispatches >= 2, Decision.GIVE_UP),
         (case.body_bytes > 1024 * 1024, Decision.GIVE_UP),
-        (fault is Fault.REFUSED, Decision.MOVE),
         (case.is_suspect, Decision.GIVE_UP),
+        (fault is Fault.REFUSED, Decision.MOVE),
         (not case.has_budget, Decision.GIVE_UP),
         (True, Decision.MOVE),
     ]
