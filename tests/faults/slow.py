@@ -159,7 +159,7 @@ async def siege(
         await _ask_honestly(gateway, next(numbers), found.honest, found.calm_seconds)
     dripping = asyncio.create_task(_drip(found.slow, drip_seconds))
     opening = asyncio.create_task(_open(gateway.address, counts, found.slow))
-    sockets = [await _unread(gateway.address) for _ in range(unread)]
+    sockets = [await open_unread(gateway.address) for _ in range(unread)]
     try:
         longest = max(times.header, times.body, times.idle, times.stall)
         end = time.monotonic() + longest + 2 * SLACK_SECONDS
@@ -194,7 +194,7 @@ async def _open(address: tuple[str, int], counts: Mapping[str, int], opened: lis
         opened.append(one)
 
 
-async def _unread(address: tuple[str, int]) -> socket.socket:
+async def open_unread(address: tuple[str, int]) -> socket.socket:
     """A socket on which an endless answer was asked for, and on which nobody reads."""
     loop = asyncio.get_running_loop()
     sock = socket.socket()
