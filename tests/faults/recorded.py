@@ -65,7 +65,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 """What is asked for. The answers are short: each is replayed once for every byte of it."""
 
 
-async def recorded(shape: str, tokens: int = 3) -> Recorded:
+async def recorded(shape: str, tokens: int = 2) -> Recorded:
     """What the simulated engine answers to a request of that shape."""
     body = {"model": "simulated", "messages": QUESTION, "max_tokens": tokens, **SHAPES[shape]}
     raw = json.dumps(body).encode()
