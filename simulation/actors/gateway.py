@@ -17,6 +17,7 @@ from gateway.core.outcome import End
 from gateway.fleet.endpoint import Condition, Endpoint, Sighting
 from gateway.proxy.edge import edge_protocol
 from gateway.proxy.guarded import guarded_protocol
+from gateway.proxy.proxy import SWEEP_EVERY
 from simulation.actors.aside import Later
 from simulation.actors.client import GATEWAY
 from simulation.schedule.values import Settings
@@ -66,12 +67,12 @@ class GatewayProcess:
         self._server.servers = []
         state: Any = self._server.server_state
         state.connections, state.tasks = InOrder(), InOrder()
-        self._drain_seconds = settings.drain
+        self._drain = settings.drain_delay, settings.drain
         self._stop = app.Stop()
         self.sockets: dict[Socket, None] = {}
         """Its ends of its clients' connections, those that were closed too."""
         self._tasks = [
-            loop.create_task(app._sweep(parts)),  # noqa: SLF001 - as above
+            loop.create_task(self._sweep()),
             loop.create_task(self._live()),
         ]
         self.is_draining = False
@@ -98,6 +99,14 @@ class GatewayProcess:
         self.is_draining = True
         self._stop.asked.set()
 
+    def fill(self) -> None:
+        """Its memory is full, as its sweep would find."""
+        self._say_full(True)
+
+    def make_room(self) -> None:
+        """It is not any more."""
+        self._say_full(False)
+
     def hurry(self) -> None:
         """SIGTERM again."""
         self._stop.at_once.set()
@@ -109,10 +118,21 @@ class GatewayProcess:
         made: asyncio.BaseProtocol = protocol(server.config, server.server_state, {}, self._loop)
         return made
 
+    def _say_full(self, is_so: bool) -> None:
+        self.parts.guard.is_pressed = self.parts.proxy.is_full = is_so
+
+    async def _sweep(self) -> None:
+        """As the product does, without a look at this machine's memory."""
+        while True:
+            await asyncio.sleep(SWEEP_EVERY)
+            self.parts.sweep()
+
     async def _live(self) -> None:
         """Serve until told to stop, then end as the product does."""
         parts, server = self.parts, self._server
-        await app._until_drained(parts.proxy, self._drain_seconds, self._stop)  # noqa: SLF001 - as above
+        await app._until_drained(  # noqa: SLF001 - as above
+            parts.proxy, self._drain[1], self._stop, delay=self._drain[0]
+        )
         self._network.refuse(GATEWAY)
         await server.shutdown()
         self._tasks[0].cancel()

@@ -33,6 +33,8 @@ class Dispatch:
     """The gateway's end of the connection."""
     heard_before: int
     """Bytes that had come to it before."""
+    is_poison: bool = False
+    """The engine died of it."""
     turns_away: bool = False
     """The engine says that it is too busy, and does not work on it."""
     pieces: tuple[Piece, ...] = ()
@@ -89,9 +91,10 @@ class Asked:
 
 @dataclass(slots=True)
 class Published:
-    """What discovery said from event `since` on."""
+    """What discovery said from event `since` on, which was at `at`."""
 
     since: int
+    at: float
     sightings: dict[str, tuple[Endpoint, Condition]]
 
 
@@ -115,6 +118,14 @@ class History:
     def seen_at(self, number: int) -> dict[str, tuple[Endpoint, Condition]]:
         """What discovery said when event `number` happened."""
         return self.published[bisect_right(self.published, number, key=_since) - 1].sightings
+
+    def seen_dead(self, engine: str, number: int) -> float | None:
+        """When, after event `number`, discovery first said that `engine` is not ready."""
+        for each in self.published:
+            sighting = each.sightings.get(engine)
+            if each.since > number and (sighting is None or sighting[1] is not Condition.READY):
+                return each.at
+        return None
 
     def strike(self, fault: str) -> None:
         """A fault struck."""

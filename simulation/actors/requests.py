@@ -8,6 +8,7 @@ from typing import Any
 from simulation.schedule.values import Flaw, RequestPlan
 
 CHUNK_BYTES = 700
+POISON = "poison"
 
 
 def render(plan: RequestPlan, marker: str) -> bytes:
@@ -35,7 +36,7 @@ def render(plan: RequestPlan, marker: str) -> bytes:
 
 
 def _fields(plan: RequestPlan, marker: str) -> dict[str, Any]:
-    text = f"{marker} {'p' * plan.padding_bytes}"
+    text = POISON if plan.is_poison else f"{marker} {'p' * plan.padding_bytes}"
     fields: dict[str, Any] = {"model": "nobody" if plan.flaw is Flaw.NO_SUCH_MODEL else plan.model}
     if plan.chat:
         fields["messages"] = [{"role": "user", "content": text}]

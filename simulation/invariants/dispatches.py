@@ -13,6 +13,9 @@ MOST = 2
 count, once, nor does any that was turned away for load."""
 
 
+FATAL = 2
+
+
 def judge_dispatches(history: History, dispatches: Mapping[str, Sequence[Dispatch]]) -> Iterator[Violation]:
     """Judge what the engines got."""
     known = {asked.marker: asked for asked in history.asked}
@@ -22,6 +25,7 @@ def judge_dispatches(history: History, dispatches: Mapping[str, Sequence[Dispatc
             yield Violation("I9", f"an engine was asked for {marker}, which nobody asked")
         else:
             yield from _judge_repeats(asked, sent)
+    yield from _judge_poison(history)
     for dispatch in history.dispatches:
         problem = _problem(dispatch, history.seen_at(dispatch.sent).get(dispatch.engine))
         if problem is not None:
@@ -29,6 +33,33 @@ def judge_dispatches(history: History, dispatches: Mapping[str, Sequence[Dispatc
     for number, address in history.connects:
         if not any(_is_at(*each, address) for each in history.seen_at(number).values()):
             yield Violation("I8", f"a connection was made to {address}, where no engine was ready")
+
+
+def _judge_poison(history: History) -> Iterator[Violation]:
+    """A request is not sent to a third engine if two were known to have died of its body when it came."""
+    arrived = {end.request_id: end.arrived for end in history.ends}
+    known: list[float] = []
+    for dispatch in history.dispatches:
+        if not dispatch.is_poison:
+            continue
+        came = arrived.get(dispatch.marker, 0.0)
+        if sum(at < came for at in known) >= FATAL:
+            yield Violation("I3", f"{dispatch.marker} was sent though {FATAL} engines had died of its body")
+        at = _known_dead(history, dispatch)
+        if at is not None:
+            known.append(at)
+
+
+def _known_dead(history: History, dispatch: Dispatch) -> float | None:
+    """When the gateway knew that an engine had died of `dispatch`; `None` if it never did.
+
+    What was still on its way when the engine died looks like a sign of life.
+    """
+    ended, seen = dispatch.socket.ended_by_peer, history.seen_dead(dispatch.engine, dispatch.sent)
+    if ended is None or seen is None:
+        return None
+    others = (each.socket.read_at for each in history.dispatches if each.address == dispatch.address)
+    return None if any(at > ended for at in others) else max(ended, seen)
 
 
 def _judge_repeats(asked: Asked, sent: Sequence[Dispatch]) -> Iterator[Violation]:

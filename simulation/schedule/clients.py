@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from simulation.schedule.values import ClientPlan, Flaw, Leave, Leaving, RequestPlan, Settings
 from simulation.schedule.weather import SMALL_BYTES, Weather, draw_cut, weighted
-from simulation.world.wire import Wire
 
 LARGE_BYTES = 270 * 1024
 """Padding that makes a body so large that the gateway reads it aside."""
@@ -42,7 +41,7 @@ def _client(
     pieces = rng.choice((2, 5, 20)) if is_slow_sender else 1
     return ClientPlan(
         at=at,
-        wire=_wire(rng, weather, requests, is_stuck=is_stuck),
+        wire=replace(weather.wire(rng), capacity_bytes=SMALL_BYTES) if is_stuck else weather.wire(rng),
         requests=requests,
         cut=draw_cut(rng, 4000) if weather.strikes(rng, "client cut") else None,
         is_pipelining=is_pipelining,
@@ -55,15 +54,6 @@ def _client(
     )
 
 
-def _wire(rng: random.Random, weather: Weather, requests: Sequence[RequestPlan], *, is_stuck: bool) -> Wire:
-    wire = weather.wire(rng)
-    if is_stuck:
-        wire = replace(wire, capacity_bytes=SMALL_BYTES)
-    if any(request.padding_bytes >= LARGE_BYTES for request in requests):
-        wire = replace(wire, slice_bytes=0)  # it would be cut ten thousand times
-    return wire
-
-
 def _leave(rng: random.Random) -> Leave:
     how = weighted(rng, _LEAVING)
     if rng.random() < 0.3:
@@ -74,6 +64,8 @@ def _leave(rng: random.Random) -> Leave:
 def _request(
     rng: random.Random, weather: Weather, models: Sequence[str], settings: Settings, *, may_be_1_0: bool
 ) -> RequestPlan:
+    if weather.strikes(rng, "poison"):
+        return RequestPlan(model=models[0], stream=True, is_poison=True)
     flaw = rng.choice([flaw for flaw in Flaw if flaw is not Flaw.NONE])
     has_flaw = weather.strikes(rng, "flaw")
     stream = rng.random() < 0.7

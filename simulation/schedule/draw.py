@@ -16,7 +16,7 @@ from simulation.world.chance import Chance
 
 BUSY_SECONDS = 10.0
 """Clients come and things break within this time."""
-CALM = 14.0
+CALM = 16.0
 """From here on nothing breaks."""
 
 
@@ -28,11 +28,15 @@ def draw(seed: int) -> Schedule:
     happenings = draw_happenings(chance.of("happenings"), weather, engines, BUSY_SECONDS)
     rng = chance.of("settings")
     settings = _settings(rng, weather)
-    if weather.strikes(rng, "drain"):
+    if weather.is_on("drain") and rng.random() < 0.6:
         drained = _moment(rng, BUSY_SECONDS)
         happenings.append(Happening(drained, What.DRAIN))
         if rng.random() < 0.3:
             happenings.append(Happening(drained + rng.choice((0.0, 0.2)), What.HURRY))
+    if weather.strikes(rng, "memory"):
+        full = _moment(rng, BUSY_SECONDS)
+        happenings.append(Happening(full, What.IS_FULL))
+        happenings.append(Happening(full + rng.choice((0.2, 2.0)), What.HAS_ROOM))
     models = sorted({public for engine in engines for public, _ in engine.models})
     return Schedule(
         seed=seed,
@@ -51,7 +55,8 @@ def _settings(rng: random.Random, weather: Weather) -> Settings:
         first_token=_seconds(rng, 2.0, 6.0),
         stall=_seconds(rng, 1.5, 4.0),
         total=_seconds(rng, 5.0, 15.0),
-        drain=_seconds(rng, 0.5, 4.0),
+        drain_delay=rng.choice((0.0, 0.3, 1.0)),
+        drain=_seconds(rng, 0.2, 3.0),
         max_queue=rng.choice((0, 1, 3, 50)),
         max_body_bytes=(400 if weather.is_on("large body") else 16) * 1024,
         policy=rng.choice(("least_requests", "round_robin")),

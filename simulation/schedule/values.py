@@ -90,6 +90,8 @@ class What(StrEnum):
     IS_GONE = "is seen gone"
     DRAIN = "drain"  # the gateway gets SIGTERM
     HURRY = "hurry"  # and another one
+    IS_FULL = "is full"  # the gateway's memory
+    HAS_ROOM = "has room"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,8 @@ class RequestPlan:
     expects: bool = False
     """Says `Expect: 100-continue`."""
     flaw: Flaw = Flaw.NONE
+    is_poison: bool = False
+    """Kills every engine that works on it. All of these have the same body."""
     control: bool = False
     """Is `GET /livez`, no inference."""
     think: float = 0.0
@@ -185,6 +189,7 @@ class Settings:
     first_token: float
     stall: float
     total: float
+    drain_delay: float
     drain: float
     max_queue: int
     max_body_bytes: int

@@ -35,8 +35,10 @@ KINDS = (
     "pipelining",
     "flaw",
     "large body",
+    "poison",
     "slicing",
     "drain",
+    "memory",
 )
 """Kinds of trouble. Each is on in a third of all schedules."""
 SHARE_ON = 0.33

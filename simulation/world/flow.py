@@ -16,8 +16,10 @@ MOST_BYTES = 64 * 1024
 NEXT_SECONDS = 0.00002
 """Between two pieces of what came together."""
 FINE_BYTES, OF_BYTES = 512, 4096
-"""So much of so much is cut finely, and the rest into forty times larger pieces: each cut costs time."""
-COARSER = 40
+"""So much of so much is cut finely, and the rest into larger pieces: each cut costs time."""
+COARSER, COARSEST = 40, 2000
+FIRST_BYTES = 32 * 1024
+"""Behind these, pieces are coarsest: a large body would be cut ten thousand times."""
 
 
 class Flow:
@@ -105,8 +107,7 @@ class Flow:
             return
         size = min(len(self._kernel), MOST_BYTES)
         if self.wire.slice_bytes:
-            coarser = 1 if self._passed % OF_BYTES < FINE_BYTES else COARSER
-            size = min(size, self._rng.randint(1, self.wire.slice_bytes * coarser))
+            size = min(size, self._rng.randint(1, self._largest_slice()))
         cut = self._cut
         if cut is not None and self._passed + size >= cut.after_bytes:
             size = max(0, cut.after_bytes - self._passed)
@@ -122,6 +123,12 @@ class Flow:
             self.arm(NEXT_SECONDS)
         self._source.sent()
         self.arm()
+
+    def _largest_slice(self) -> int:
+        """How much the next piece may be."""
+        if self._passed >= FIRST_BYTES:
+            return self.wire.slice_bytes * COARSEST
+        return self.wire.slice_bytes * (1 if self._passed % OF_BYTES < FINE_BYTES else COARSER)
 
     def _deliver_to_closed(self) -> None:
         """Bytes for a closed socket are answered by a reset, its FIN by nothing."""

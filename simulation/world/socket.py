@@ -58,6 +58,10 @@ class Socket(asyncio.Transport):
         self.written_bytes = 0
         self.writes: list[tuple[int, int]] = []
         """Offset and event number of each write."""
+        self.read_at = 0.0
+        """When it last read something."""
+        self.ended_by_peer: float | None = None
+        """When it was noticed that the other side, or what is between, ended the connection."""
         self.on_closed: Callable[[Socket], None] = lambda _: None
 
     def __repr__(self) -> str:
@@ -187,11 +191,13 @@ class Socket(asyncio.Transport):
         """Bytes are there."""
         self._trace(self.name, "reads", data)
         self.read_bytes += len(data)
+        self.read_at = self._loop.time()
         self._tell("data_received", data)
 
     def receive_end(self) -> None:
         """The other side sends no more."""
         self._trace(self.name, "reads the end")
+        self.ended_by_peer = self._loop.time()
         if not self._tell("eof_received"):
             self.close()
 
@@ -200,6 +206,7 @@ class Socket(asyncio.Transport):
         if self.is_lost:
             return
         self._trace(self.name, "is reset")
+        self.ended_by_peer = self._loop.time()
         if (self._is_reading and self._is_started) or self._buffer:
             self._lose(ConnectionResetError())
         else:

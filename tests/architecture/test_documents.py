@@ -24,7 +24,7 @@ PAGES = sorted(
 BY_NAME = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES]
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 CODE = re.compile(r"`(?P<code>[^`\n]+)`")
-OUR_FOLDERS = ("benchmarks", "config", "docs", "engines", "gateway", "requirements", "tests")
+OUR_FOLDERS = ("benchmarks", "config", "docs", "engines", "gateway", "requirements", "simulation", "tests")
 OUR_PATH = re.compile(rf"(?:{'|'.join(OUR_FOLDERS)})/[\w./-]*|[\w-]+/[\w/-]+\.py")
 
 

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from gateway.proxy.proxy import Proxy
 from simulation.__main__ import main
+from simulation.schedule.draw import CALM
 
 SEED = 7
 app = typer.Typer()
@@ -44,7 +45,7 @@ def test_what_is_broken_is_told_with_all_that_is_needed_to_see_it_again(
 def test_a_replay_shows_the_schedule_and_with_a_trace_what_came_of_it() -> None:
     code, shown = ran("--replay", str(SEED))
     assert code == 0
-    assert shown[0] == f"schedule {SEED}, calm from 14.0 s on"
+    assert shown[0] == f"schedule {SEED}, calm from {CALM} s on"
     assert ran("--replay", str(SEED)) == (code, shown)
     _, traced = ran("--replay", str(SEED), "--trace")
     assert len(traced) > 2 * len(shown)
