@@ -359,9 +359,10 @@ async def _sweep(gateway: Gateway) -> None:
     limit = memory.limit_bytes()
     while True:
         await asyncio.sleep(SWEEP_EVERY)
-        used = memory.resident_bytes() / limit
-        gateway.guard.is_pressed = used > memory.PRESSED
-        gateway.proxy.is_full = used > memory.FULL
+        with contextlib.suppress(OSError):  # no file descriptor is left to look with: it stays as it was
+            used = memory.resident_bytes() / limit
+            gateway.guard.is_pressed = used > memory.PRESSED
+            gateway.proxy.is_full = used > memory.FULL
         gateway.sweep()
 
 
