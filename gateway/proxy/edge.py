@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from gateway.proxy.exchange import Exchange
     from gateway.proxy.proxy import Proxy
 
-MAX_PIPELINED = 16
-"""Requests queued behind a running one, on one connection, before no more is read from it."""
 PATIENT_BYTES = 64 * 1024
 """A refused request's body is read and dropped up to this size, so that the connection can be kept."""
 
@@ -181,8 +179,6 @@ class EdgeProtocol(GuardedProtocol):
         if operation is None or not self._is_free():
             self._call = None
             super().take_request()
-            if self.flow.read_paused and len(self.pipeline) < MAX_PIPELINED:
-                self.flow.resume_reading()  # uvicorn stops at the first one queued, and would not see the client leave
         else:
             self._begin(operation)
 

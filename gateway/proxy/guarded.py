@@ -35,6 +35,8 @@ LINGER_SECONDS = 5.0
 sooner would reset the connection under the answer (RFC 9112, section 9.6)."""
 PRESSED_IDLE_SECONDS = 1.0
 """How long a connection may idle while nearly as many are open as may be."""
+MAX_PIPELINED = 16
+"""Requests queued behind a running one, on one connection, before no more is read from it."""
 RATE_GRACE_SECONDS = 5.0
 """A body's rate is not judged before: a client that waits for `100 Continue` sends nothing for a second."""
 FRAMING_BYTES = 64 * 1024
@@ -59,6 +61,7 @@ class Phase(Enum):
 HEAD, BODY, SERVING, IDLE = Phase
 
 
+_BLANK_LINE = b"\r\n\r\n"
 _VERSIONS = frozenset({"1.0", "1.1"})
 
 
@@ -96,6 +99,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._is_reading = False
         self._has_served = False
+        self._backlog = b""  # requests that came in one read, and how far they were parsed
+        self._fed_bytes = 0
+        self._is_feeding = False
         self._feed_bytes = 0
         self._fresh_bytes = 0  # of this read, if it began where a request begins
         self._head_bytes = self._raw_bytes = self._body_bytes = 0
@@ -165,6 +171,44 @@ class GuardedProtocol(HttpToolsProtocol):
         """Parse, unless nothing that comes matters any more."""
         if self._is_deaf:
             return
+        if self._backlog or data.count(_BLANK_LINE) > 1:
+            self._backlog = self._backlog[self._fed_bytes :] + data
+            self._fed_bytes = 0
+            self._listen()
+        else:
+            self._feed(data)
+
+    def _feed_backlog(self) -> None:
+        """Parse requests that came in one read one by one, as far as they can be queued."""
+        self._is_feeding = True
+        backlog = self._backlog
+        while self._fed_bytes < len(backlog) and not self._is_deaf and not self._is_full():
+            begin = self._fed_bytes
+            end = backlog.find(_BLANK_LINE, begin)
+            self._fed_bytes = len(backlog) if end < 0 else end + len(_BLANK_LINE)
+            self._feed(backlog[begin : self._fed_bytes])
+        self._is_feeding = False
+        if self._is_deaf or self._fed_bytes == len(backlog):
+            self._backlog, self._fed_bytes = b"", 0
+
+    def _is_full(self) -> bool:
+        """Whether no request more can be taken now: enough are queued, or the client does not read its answers."""
+        return self.flow.write_paused or len(self.pipeline) >= MAX_PIPELINED
+
+    def _listen(self) -> None:
+        """Read on, unless what came already cannot be taken yet."""
+        if (
+            self._is_feeding or self.transport.is_closing()
+        ):  # an answer may complete inside the parsing of its request
+            return
+        if self._backlog:
+            self._feed_backlog()
+        if self._backlog or self._is_full():
+            self.flow.pause_reading()
+        else:
+            self.flow.resume_reading()
+
+    def _feed(self, data: bytes) -> None:
         self._feed_bytes = len(data)
         self._fresh_bytes = 0
         if self._in_head:
@@ -241,6 +285,8 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._is_proxy:
             self.scope["client"] = (self.origin() or "", 0)
         super().on_headers_complete()
+        if self.flow.read_paused and not self._backlog and not self._is_full():
+            self.flow.resume_reading()  # uvicorn stops at the first one queued, and would not see the client leave
 
     def origin(self) -> str | None:
         """The address that the request being read comes from."""
@@ -314,14 +360,20 @@ class GuardedProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self._lingering is not None or self.transport.is_closing():
             return
-        self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         elif self._is_reading:  # answered without its body, which may be of any length
             self.linger()
+            return
         else:
             self.phase = HEAD if self._in_head else IDLE
             self.since = self.guard.clock()
+        self._listen()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        super().resume_writing()
+        self._listen()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle

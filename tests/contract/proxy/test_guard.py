@@ -12,8 +12,9 @@ import pytest
 
 from config.schema import Config
 from gateway.auth.keys import KeyFile
+from gateway.core.errors import Draining
 from tests.support.gateway import endpoint, running, until
-from tests.support.peer import Ending, Peer, Response, request
+from tests.support.peer import DEADLINE_SECONDS, Ending, Peer, Response, request
 from tests.support.scripted import ScriptedEngine, whole
 
 BODY: dict[str, Any] = {"model": "model", "messages": [{"role": "user", "content": "Say it."}]}
@@ -21,6 +22,7 @@ MODELS = request(b"", path="/v1/models", method="GET", headers=())
 CHAT = request(BODY)
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
 HEAD_SECONDS, IDLE_SECONDS = 10, 75
+DRAINED = Draining("x", retry_after=1)
 
 
 async def refused(peer: Peer, raw: bytes, status: int, code: str) -> Response:
@@ -382,3 +384,47 @@ async def test_no_connection_is_kept_idle_when_memory_is_short(gateway, engine) 
     gateway.parts.guard.is_pressed = True
     gateway.advance(2)
     assert await peer.end() is Ending.FIN
+
+
+# --- many requests at once
+
+
+async def test_of_many_requests_in_one_read_a_few_are_queued_and_answered_in_order(gateway, engine) -> None:
+    peer = await gateway.connect()
+    engine.fault("hang", at="arrival", times=1)
+    paths = [f"/v1/models/none-{number}" for number in range(1000)]
+    burst = b"".join(request(b"", path=path, method="GET", headers=()) for path in paths)
+    await peer.send(CHAT)
+    await until(lambda: engine.log)
+    await peer.send(burst)
+    (connection,) = gateway.connections
+    await until(lambda: connection.pipeline)
+    assert len(connection.pipeline) <= 16
+    for exchange in list(gateway.proxy._live):
+        exchange.cut(DRAINED)
+    assert (await peer.response()).status == 503
+    answered = 0
+    while answered < len(paths):
+        answer = await peer.response()
+        assert answer.json()["error"]["message"].startswith(f"The model `none-{answered}` does not exist")
+        assert len(connection.pipeline) <= 16
+        answered += 1
+    assert not peer.buffer
+    assert (await peer.ask(MODELS)).status == 200
+
+
+async def test_a_client_that_asks_and_does_not_read_is_not_listened_to(gateway, engine) -> None:
+    many = {f"model-{number}": "simulated" for number in range(500)}
+    gateway.publish(endpoint(engine.address, models=many))  # a long answer to a short question
+    peer = await gateway.connect(receive_bytes=4096)
+    (connection,) = await _connections(gateway, 1)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(
+            DEADLINE_SECONDS
+        ):  # the kernel's buffers are full then, whatever their size
+            while not (connection.flow.read_paused and connection.flow.write_paused):
+                await asyncio.get_running_loop().sock_sendall(peer.socket, MODELS)
+                await asyncio.sleep(0)
+    assert connection.flow.write_paused
+    assert connection.flow.read_paused
+    assert connection.transport.get_write_buffer_size() < 1_000_000
