@@ -24,6 +24,12 @@ from tests.support.scripted import DONE, ScriptedEngine
 Figure = Callable[[str, str], None]
 FORGOTTEN_SECONDS = 61.0
 """After so long the gateway holds nothing against an engine or a request any more."""
+CUTS = [
+    *((Driver.EDGE, shape, False) for shape in SHAPES),
+    *((Driver.EDGE, shape, True) for shape in ("stream", "tool call", "plain")),
+    *((Driver.ASGI, shape, True) for shape in ("stream", "plain")),
+]
+"""Driver, shape, and whether no other engine is there: what a cut does to a call is the same code for both drivers."""
 BY_NAME = {"ids": lambda value: value.value}
 
 
@@ -123,12 +129,8 @@ def tally() -> Counter[Seen]:
     return Counter()
 
 
-@pytest.mark.parametrize(
-    ("driver", "shape"),
-    [(Driver.EDGE, shape) for shape in SHAPES] + [(Driver.ASGI, shape) for shape in ("stream", "plain")],
-)
+@pytest.mark.parametrize(("driver", "shape", "is_alone"), CUTS)
 @pytest.mark.parametrize("ending", [Ending.FIN, Ending.RST], **BY_NAME)
-@pytest.mark.parametrize("is_alone", [True, False], ids=["alone", "with another"])
 async def test_a_cut_at_any_byte_is_told(
     gateway: RunningGateway,
     whole: Recorded,

@@ -21,7 +21,7 @@ from tests.faults.processes import EngineProcess, in_front_of
 from tests.support.product import REPOSITORY
 
 CAP_BYTES = 512 << 20
-ATTACK_SECONDS = 8.0
+ATTACK_SECONDS = 6.0
 EACH = 2
 """How many of each attack go on at a time."""
 UNREAD = 30

@@ -18,7 +18,7 @@ from tests.faults.asking import Asked, Got, ask, body
 from tests.faults.processes import EngineProcess, GatewayProcess, in_front_of
 
 Figure = Callable[[str, str], None]
-PACE = ("--sim-ttft-ms", "5", "--sim-itl-ms", "1", "--sim-tokens", "1000")
+PACE = ("--sim-tokens", "1000")
 HERD = 300
 TRIES = 30
 SLACK_SECONDS = 10.0
