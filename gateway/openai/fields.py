@@ -193,6 +193,7 @@ class Fields(Usual, frozen=True, kw_only=True):
     response_format: Anything | None = None
     metadata: Anything | None = None
     prompt_cache_retention: Word | None = None
+    prompt_cache_options: Anything | None = None
     length_penalty: Annotated[float, Meta(ge=-100, le=100)] | None = None
     early_stopping: bool | None = None
     min_tokens: Whole | None = None
@@ -236,6 +237,7 @@ class ChatFields(Fields, frozen=True, kw_only=True):
     audio: Anything | None = None
     prediction: Anything | None = None
     web_search_options: Anything | None = None
+    moderation: Anything | None = None
     continue_final_message: bool | None = None
     chat_template_kwargs: Anything | None = None
 

@@ -11,7 +11,7 @@ from gateway.openai.rules import Rules, Treatment
 
 PRIVILEGED: Mapping[str, str] = {
     "priority": "overtakes other callers",
-    "request_id": "the gateway gives it",
+    "request_id": "is given by the gateway",
     "session_id": "names what belongs to another caller",
     "cache_salt": "reads what another caller's prompts left in the cache",
     "kv_transfer_params": "moves cached prompts between engines",
@@ -36,7 +36,7 @@ PRIVILEGED: Mapping[str, str] = {
     "lora_path": "reads a path of the engine's machine",
     "lora_request": "reads a path of the engine's machine",
     "session_params": "names what belongs to another caller",
-    "rid": "the gateway gives it",
+    "rid": "is given by the gateway",
     "bootstrap_host": "makes the engine connect to an address",
     "bootstrap_port": "makes the engine connect to an address",
     "bootstrap_room": "names what belongs to another caller",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import httpx
+from msgspec import inspect
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -18,6 +19,9 @@ from gateway.core.call import ANONYMOUS
 from gateway.core.errors import GatewayError
 from gateway.core.outcome import End, Outcome, Usage
 from gateway.fleet.endpoint import Condition, Endpoint, Sighting, UnixAddress
+from gateway.openai.fields import SHAPES
+from gateway.openai.operations import CHAT, COMPLETIONS
+from gateway.openai.privileges import PRIVILEGED, privileged
 from tests.architecture.repository import ROOT
 
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
@@ -123,9 +127,52 @@ def _have_a_past(gateway: Gateway) -> None:
     )
 
 
+def fields_table() -> Iterator[str]:
+    """The fields that pass, then those that need an operator."""
+    chat, completions = (
+        {field.name: field for field in inspect.type_info(SHAPES[operation.name]).fields}
+        for operation in (CHAT, COMPLETIONS)
+    )
+    yield "| field | in | value |"
+    yield "|---|---|---|"
+    for name in sorted(chat | completions):
+        where = "both" if name in chat and name in completions else "chat" if name in chat else "completions"
+        kinds = {_value(shape[name].type) for shape in (chat, completions) if name in shape}
+        yield f"| `{name}` | {where} | {' or '.join(sorted(kinds))} |"
+    yield ""
+    yield "| privileged field | why it needs an operator: it |"
+    yield "|---|---|"
+    for name, why in privileged(CHAT.name).items():
+        yield f"| `{name}`{'' if name in PRIVILEGED else ' (chat)'} | {why} |"
+
+
+def _value(kind: inspect.Type) -> str:
+    """A type in words. `None` says the same as a field that is not there."""
+    if isinstance(kind, inspect.UnionType):
+        return " or ".join(_value(each) for each in kind.types if not isinstance(each, inspect.NoneType))
+    if isinstance(kind, inspect.LiteralType):
+        return " or ".join(f"`{value}`" for value in kind.values)
+    if isinstance(kind, inspect.ListType):
+        return f"list of {_value(kind.item_type)}"
+    if isinstance(kind, inspect.IntType | inspect.FloatType):
+        word = "whole number" if isinstance(kind, inspect.IntType) else "number"
+        bounds = {"≥": kind.ge, ">": kind.gt, "≤": kind.le}
+        shown = [
+            f"{sign} {bound}" for sign, bound in bounds.items() if bound is not None and abs(bound) < 2**31
+        ]
+        return f"{word} {', '.join(shown)}".strip()
+    words = {
+        inspect.BoolType: "true or false",
+        inspect.StrType: "text",
+        inspect.AnyType: "text or whole number or list of whole numbers",  # the prompts of a completion
+    }
+    return words.get(type(kind), "object")
+
+
 TABLES: Mapping[Path, Callable[[], Iterator[str]]] = {
     ROOT / "docs" / "errors.md": errors_table,
     ROOT / "docs" / "metrics.md": metrics_table,
+    ROOT / "docs" / "requests.md": fields_table,
 }
 
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidJson, InvalidRequest
@@ -288,6 +288,9 @@ def test_digits_are_bounded() -> None:
     ),
     window=st.integers(1, 7),
 )
+@example(pieces=['"', "\\\\", '"', ":"], window=9)
+@example(pieces=['"', "\\\\", "\\\\", '"', ":"], window=2)
+@example(pieces=['"', "\\", '"', ":", '"', ","], window=2)
 def test_what_stands_in_strings_is_not_counted_however_windows_fall(pieces, window) -> None:
     """The tally against a reader that goes byte by byte."""
     text = "".join(pieces).encode()

@@ -8,10 +8,13 @@ from typing import Any
 import httpx
 import pytest
 from openai import OpenAI
+from openai.types import completion_create_params as completion_params
+from openai.types.chat import completion_create_params as chat_params
 from pydantic import BaseModel
 
 from gateway.openai.envelope import Reader, upstream_body
-from gateway.openai.operations import OPERATIONS
+from gateway.openai.fields import SHAPES
+from gateway.openai.operations import CHAT, COMPLETIONS, OPERATIONS
 from gateway.openai.rules import Rules
 
 MESSAGES: Any = [
@@ -200,3 +203,12 @@ def request_of(error: BaseException) -> httpx.Request:
         assert error.__cause__ is not None, repr(error)
         error = error.__cause__
     return error.request
+
+
+def test_every_parameter_of_the_clients_own_reference_is_known() -> None:
+    for operation, reference in (
+        (CHAT, chat_params.CompletionCreateParamsStreaming),
+        (COMPLETIONS, completion_params.CompletionCreateParamsStreaming),
+    ):
+        known = set(SHAPES[operation.name].__struct_fields__)
+        assert reference.__required_keys__ | reference.__optional_keys__ <= known

@@ -53,7 +53,7 @@ async def test_the_loop_goes_on_while_work_is_done_and_one_work_follows_the_othe
     assert order == ["first", "second"]
 
 
-async def test_what_is_cancelled_before_it_begins_never_does(aside) -> None:
+async def test_what_is_cancelled_before_it_begins_never_does(aside, caplog) -> None:
     release = threading.Event()
     ran: list[str] = []
     told = asyncio.Event()
@@ -64,6 +64,7 @@ async def test_what_is_cancelled_before_it_begins_never_does(aside) -> None:
     release.set()
     await asyncio.wait_for(told.wait(), SECONDS)
     assert ran == [True]
+    assert caplog.text == ""
 
 
 async def test_work_that_has_begun_is_told_of_even_if_it_is_not_wanted_any_more(aside) -> None:
