@@ -41,8 +41,8 @@ RATE_GRACE_SECONDS = 5.0
 """A body's rate is not judged before: a client that waits for `100 Continue` sends nothing for a second."""
 FRAMING_BYTES = 64 * 1024
 """What the framing of a body (chunk sizes, trailers) may take beyond `FRAMING_FACTOR` times the body."""
-FRAMING_FACTOR = 9
-"""One-byte chunks take five bytes of framing for each byte."""
+FRAMING_FACTOR = 2
+"""Chunks of a few bytes are work without an end: each is five bytes of framing, and a call for each."""
 
 STATUS_LINES = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus

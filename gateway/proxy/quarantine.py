@@ -72,11 +72,12 @@ class Quarantine:
         self._secret = secret
         self._clock = clock
         self._suspects: dict[bytes, _Suspect] = {}
+        self._innocent: dict[bytes, float] = {}
 
     @property
     def has_suspects(self) -> bool:
         """Whether anything has to be asked: false as long as no engine is lost."""
-        return bool(self._suspects)
+        return bool(self._suspects or self._innocent)
 
     def held(self) -> int:
         """How many requests are in quarantine."""
@@ -85,8 +86,10 @@ class Quarantine:
 
     def strike(self, tenant: str, body: bytes, replica: Replica) -> None:
         """The connection to `replica` was lost under this request."""
-        now = self._clock()
-        suspect = self._suspects.setdefault(self._key(tenant, body), _Suspect())
+        now, key = self._clock(), self._key(tenant, body)
+        if now - self._innocent.get(key, -STRIKE_SECONDS) < STRIKE_SECONDS:
+            return
+        suspect = self._suspects.setdefault(key, _Suspect())
         suspect.strikes = _counting(suspect, now)
         if not any(each.replica is replica and now - each.at < TOGETHER_SECONDS for each in suspect.strikes):
             suspect.strikes.append(Strike(replica, now))
@@ -122,8 +125,10 @@ class Quarantine:
         )
 
     def clear(self, tenant: str, body: bytes) -> None:
-        """This request was answered: it is innocent."""
-        self._suspects.pop(self._key(tenant, body), None)
+        """This request was answered: it is innocent, for some time whatever happens."""
+        key = self._key(tenant, body)
+        if self._suspects.pop(key, None) is not None or key in self._innocent:
+            self._innocent[key] = self._clock()
 
     def sweep(self) -> None:
         """Forget what does not count any more."""
@@ -132,6 +137,9 @@ class Quarantine:
             for key, suspect in list(self._suspects.items()):
                 if suspect.until <= now and not _counting(suspect, now):
                     del self._suspects[key]
+        for key, at in list(self._innocent.items()):
+            if self._clock() - at >= STRIKE_SECONDS:
+                del self._innocent[key]
 
     def _sharing(self, suspect: _Suspect, now: float) -> int:
         """How many requests were on all the engines that this one lost, itself among them."""

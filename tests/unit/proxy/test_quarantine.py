@@ -111,6 +111,21 @@ def test_who_is_answered_is_innocent(quarantine) -> None:
     assert standing(quarantine) is Standing.FREE
 
 
+def test_who_was_answered_is_not_blamed_for_deaths_soon_after(quarantine, clock) -> None:
+    """A hundred clients send one body: engines that die under it after it was answered died of something else."""
+    kill(quarantine, replica("a"))
+    quarantine.clear("t", BODY)
+    clock.advance(STRIKE_SECONDS - 1)
+    kill(quarantine, replica("b"), replica("c"))
+    assert standing(quarantine) is Standing.FREE
+    quarantine.clear("t", BODY)
+    clock.advance(STRIKE_SECONDS)
+    quarantine.sweep()
+    assert not quarantine.has_suspects
+    kill(quarantine, replica("d"), replica("e"))
+    assert standing(quarantine) is Standing.HELD
+
+
 def test_a_crowd_on_a_failing_node_is_not_blamed(quarantine) -> None:
     engines = [replica("a"), replica("b")]
     crowd = [b"%d" % number for number in range(MOST_SHARING + 1)]
