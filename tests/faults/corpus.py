@@ -171,7 +171,7 @@ def codings() -> Iterator[Case]:
     for value in (b"chunked ", b"  chunked", b"chunked\t", b"\tchunked"):
         yield lenient(f"coding {_shown(value)!r}", request(b"Transfer-Encoding: " + value, body=CHUNKS))
     for value in (
-        b"identity", b"gzip", b"xchunked", b"chunkedx", b"chunked, identity", b"chunked, gzip",
+        b"identity", b"gzip", b"identity, chunked", b"gzip, chunked", b",chunked", b"trailers, chunked", b"xchunked", b"chunkedx", b"chunked, identity", b"chunked, gzip",
         b"chunked, chunked", b"chunked;a=b", b"chunked ;a", b"chunked,", b'"chunked"',
         b"'chunked'", b"chunked\x00", b"ch\x00unked", b"\x0bchunked", b"\x0cchunked", b"ch unked", b"chunked chunked",
         b"\xc3\xa7hunked", b"", b"deflate", b"chunked\x0b", b"chun\rked",
@@ -182,6 +182,8 @@ def codings() -> Iterator[Case]:
         (b"chunked", b"chunked"),
         (b"chunked", b"identity"),
         (b"chunked", b"x"),
+        (b"identity", b"chunked"),
+        (b"x", b"chunked"),
     ):
         lines = [b"Transfer-Encoding: " + value for value in (first, second)]
         yield refused(f"codings {_shown(first)} and {_shown(second)}", request(*lines, body=CHUNKS), 400, 501)
@@ -256,7 +258,7 @@ def chunks() -> Iterator[Case]:
 def trailers() -> Iterator[Case]:
     for line in (
         b"X-Admin: 1", b"Content-Length: 5", b"Transfer-Encoding: chunked", b"Host: evil.example", b"X-Request-Id: t",
-        b"Authorization: Bearer x", b"Content-Encoding: gzip", b"Trailer: x",
+        b"Authorization: Bearer x", b"Content-Encoding: gzip", b"Connection: close", b"Trailer: x",
     ):  # fmt: skip
         raw = request(CHUNKED, body=CHUNKS[:-2] + line + b"\r\n\r\n")
         yield lenient(f"trailer {_shown(line)}", raw)
@@ -376,7 +378,7 @@ def targets() -> Iterator[Case]:
     for end in (b"?", b"?x=1", b"?/../", b"?/v1/models"):
         raw = request(LENGTH, first=b"POST %b%b HTTP/1.1" % (CHAT, end))
         yield Case(f"query {_shown(end)}", raw, frozenset({200, 400, 404}), Fate.EITHER, 1)
-    for end in (b"%3f", b"%23", b"&x"):
+    for end in (b"%3f", b"%23", b"&x", b"#", b"#x"):
         yield denied(
             f"target ends with {_shown(end)}",
             request(LENGTH, first=b"POST %b%b HTTP/1.1" % (CHAT, end)),
@@ -454,12 +456,13 @@ def methods() -> Iterator[Case]:
 
 def versions() -> Iterator[Case]:
     for version in (
-        b"HTTP/1.2", b"HTTP/1.9", b"HTTP/2", b"HTTP/3.0", b"HTTP/9.9", b"HTTP/1", b"HTTP/1.",
+        b"HTTP/0.9", b"HTTP/1.2", b"HTTP/1.9", b"HTTP/2.0", b"HTTP/2", b"HTTP/3.0", b"HTTP/9.9", b"HTTP/1", b"HTTP/1.",
         b"HTTP/1.10", b"HTTP/01.1", b"HTTP/1.1.1", b"HTTP/+1.1", b"HTTP/-1.1", b"http/1.1", b"Http/1.1", b"HTTPS/1.1",
         b"HTTP 1.1", b"HTTP/1,1", b"HTTP/\xb9.1", b"HTTP/1.1 x", b"HTTP/1.1\x00", b"HTTP/1.1x", b"XHTTP/1.1", b"ICE/1.0",
     ):  # fmt: skip
         raw = request(LENGTH, first=b"POST %b %b" % (CHAT, version))
         yield refused(f"version {_shown(version)!r}", raw, 400, 505)
+    yield refused("no version", request(LENGTH, first=b"POST " + CHAT), 400, 505)
     yield refused("HTTP/0.9, simple", b"GET /v1/models\r\n", 400, 505)
     yield lenient("two spaces in the first line", request(LENGTH, first=b"POST  %b HTTP/1.1" % CHAT))
     yield lenient("two spaces before the version", request(LENGTH, first=b"POST %b  HTTP/1.1" % CHAT))
@@ -529,6 +532,9 @@ def expectations() -> Iterator[Case]:
     bad = b"Authorization: Bearer nobody"
     yield denied("100-continue without a key", request(b"Expect: 100-continue", LENGTH, key=None), 401)
     yield denied("100-continue with a bad key", request(b"Expect: 100-continue", LENGTH, key=bad), 401)
+    yield refused(
+        "100-continue and 10 GB", request(b"Expect: 100-continue", b"Content-Length: 10737418240"), 413
+    )
 
 
 def credentials() -> Iterator[Case]:

@@ -37,15 +37,7 @@ async def locked(driver: Driver, tmp_path: Path) -> AsyncIterator[Locked]:
         yield Locked(gateway, engine, key)
 
 
-@pytest.mark.parametrize(
-    ("driver", "group"),
-    [
-        (driver, group)
-        for driver in Driver
-        for group in GROUPS
-        if (driver, group) != (Driver.ASGI, "too_long")
-    ],
-)
+@pytest.mark.parametrize("group", GROUPS)
 async def test_what_is_refused_is_refused_and_what_is_served_is_in_step(
     locked: Locked, group: str, figure: Callable[[str, str], None]
 ) -> None:

@@ -9,7 +9,7 @@ import sys
 import time
 from asyncio.subprocess import PIPE
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,6 @@ EACH = 2
 """How many of each attack go on at a time."""
 UNREAD = 30
 """Connections that do not read what they asked for."""
-NAMES = tuple(name for name in ATTACKS if name != "requests")
 
 
 @pytest.fixture
@@ -46,17 +45,6 @@ def capped() -> Iterator[Path | None]:
 async def test_all_attacks_on_memory_at_once_leave_it_alive_and_serving(
     short_folder: Path, tmp_path: Path, capped: Path | None, figure: Callable[[str, str], None]
 ) -> None:
-    await survive(NAMES, short_folder, tmp_path, capped, figure)
-
-
-async def survive(
-    names: Collection[str],
-    short_folder: Path,
-    tmp_path: Path,
-    capped: Path | None,
-    figure: Callable[[str, str], None],
-) -> None:
-    """Attack a gateway under the cap in the ways named, while an honest client asks one request after another."""
     engines = [EngineProcess(short_folder, "fed", is_tcp=False), FloodProcess(short_folder)]
     enter = f'echo $$ > {capped}/cgroup.procs && exec "$@"'
     before = () if capped is None else ("sh", "-c", enter, "sh")
@@ -67,7 +55,7 @@ async def survive(
         got: Counter[Got] = Counter()
         seconds: list[float] = []
         how = ["--seconds", str(ATTACK_SECONDS), "--each", str(EACH), "--unread", str(UNREAD)]
-        command = [sys.executable, "-m", "tests.faults.hungry", *map(str, address), *names, *how]
+        command = [sys.executable, "-m", "tests.faults.hungry", *map(str, address), *how]
         attacking = await asyncio.create_subprocess_exec(*command, cwd=REPOSITORY, stdout=PIPE)
         telling = asyncio.create_task(attacking.communicate())
         while not telling.done():
@@ -81,7 +69,7 @@ async def survive(
         peak = gateway.peak_bytes
         slow = sorted(seconds)
         figure(
-            f"memory under {len(names)} attacks at once",
+            f"memory under {len(ATTACKS)} attacks at once",
             f"peak {peak >> 20} MiB (calm {calm >> 20}), {counts.total()} attacks, "
             f"{'no cap to be had' if capped is None else 'in a control group of 512 MiB'}; honest client "
             f"{got[Got.COMPLETE]} of {got.total()} answered, median {slow[len(slow) // 2] * 1000:.0f} ms",
@@ -89,7 +77,7 @@ async def survive(
         assert peak < CAP_BYTES
         assert set(got) == {Got.COMPLETE}
         assert got.total() >= 5
-        assert set(counts) == set(names)
+        assert set(counts) == set(ATTACKS)
         gateway.wait_until_nothing_is_held()
         after = Asked(0, body(tokens=3, stream=True))
         await ask(address, after)
