@@ -447,6 +447,7 @@ class Exchange:
         self._first_content = self._last_heard
         if self._pool is not None and self._dispatched_at is not None:
             self._pool.waited(self._last_heard - self._dispatched_at)
+        self._clear()
         self._enter(STREAMING)
         if self._paused_at is not None:  # the client has not read what it was sent before this call
             self._paused_at = self._last_heard
@@ -558,9 +559,14 @@ class Exchange:
             raise NoReplica("No engine can take this request now. Try again later.", retry_after=5)
 
     def _strike(self) -> None:
-        """The engine went away under this call: it may be the call that did it."""
-        if self._lease is not None:
+        """The engine went away under this call: it may be the call that did it, unless it was being answered."""
+        if self._lease is not None and self.state is not STREAMING:
             self._proxy.quarantine.strike(self._tenant(), self._sent_body(), self._lease.replica)
+
+    def _clear(self) -> None:
+        """An engine answers this call, and lives."""
+        if self._proxy.quarantine.has_suspects:
+            self._proxy.quarantine.clear(self._tenant(), self._sent_body())
 
     def _sent_body(self) -> bytes:
         assert self._envelope is not None  # noqa: S101 - nothing is dispatched before its body was read
@@ -608,8 +614,8 @@ class Exchange:
         if usage is None and self._scanner is not None:
             usage = self._scanner.usage
         envelope, pool = self._envelope, self._pool
-        if outcome is _ANSWERED and self._proxy.quarantine.has_suspects:
-            self._proxy.quarantine.clear(self._tenant(), self._sent_body())
+        if outcome is _ANSWERED:
+            self._clear()
         self._proxy.held_bytes -= self._held_bytes
         # A kept connection keeps its last Exchange: not the request and the answer with it.
         self._envelope, self._body = None, []

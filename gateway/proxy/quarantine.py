@@ -1,9 +1,11 @@
 """Requests that kill engines: known again by their content, and not given to a third engine.
 
-A request whose connection to an engine is lost gets a strike, one for each engine and time. It counts once the engine is
-known to be dead, and is taken back when the engine is heard of again. Two deaths make it guilty, unless many others were
-on both engines: a node that fails twice under load strikes everyone on it, and most of them did nothing. A request that
-is answered somewhere is innocent, whatever happened before: a load test sends the same body a thousand times.
+A request whose connection to an engine is lost before any content came gets a strike, one for each engine and time. It
+counts once the engine is known to be dead, and is taken back when the engine is heard of again. Two deaths make it
+guilty, unless many others were on both engines: a node that fails twice under load strikes everyone on it, and most of
+them did nothing. A request that is answered somewhere is innocent, and for some time stays so: a load test sends the
+same body a thousand times. An engine that is back at the same address before anybody missed it is taken for one whose
+connection broke.
 
 Requests are known by a keyed digest of tenant and body, so no prompt is kept, and made only while anybody has a strike.
 """
