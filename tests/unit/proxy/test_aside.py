@@ -23,7 +23,14 @@ def aside() -> Iterator[OneThread]:
 
 async def test_work_runs_in_a_thread_and_is_told_of_on_the_loop(aside) -> None:
     told: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
-    aside.run(threading.get_ident, lambda worker: told.set_result((worker, threading.get_ident())))
+    release = threading.Event()
+
+    def work() -> int:
+        assert release.wait(SECONDS)  # not over before `run` is
+        return threading.get_ident()
+
+    aside.run(work, lambda worker: told.set_result((worker, threading.get_ident())))
+    release.set()
     worker, listener = await asyncio.wait_for(told, SECONDS)
     assert worker != listener == threading.get_ident()
 
