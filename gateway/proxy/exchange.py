@@ -51,7 +51,7 @@ from gateway.openai.structure import LARGE_BYTES
 from gateway.proxy.aside import Cancellable
 from gateway.proxy.client import ABORT, BROKEN, LAST, MORE, Client, Headers
 from gateway.proxy.quarantine import Standing
-from gateway.proxy.retry import Decision, Fault, Situation, decide
+from gateway.proxy.retry import UNTOUCHED, Decision, Fault, Situation, decide
 from gateway.transport import Loss, Sending
 
 if TYPE_CHECKING:
@@ -528,11 +528,11 @@ class Exchange:
             return False
         replacement = self._proxy.admission.move(self._pool, without=lease.replica)
         lease.release(ended)
-        if fault is Fault.BUSY:
+        if fault in UNTOUCHED:
             self._turned_away += 1
         if replacement is None:
             return fault is Fault.BUSY and self._wait_again(self._pool)
-        if fault is not Fault.BUSY and fault is not Fault.REFUSED:
+        if fault not in UNTOUCHED:
             self._proxy.budget(self._pool.model).spend()
         self._dispatch(replacement, fresh=False)
         return True

@@ -1,8 +1,9 @@
 """Whether a call that an engine failed is sent again: one pure function, and the only place that says so.
 
-A call is given to at most two engines, and never again once content has reached the client. Two things stand outside
+A call is given to at most two engines, and never again once content has reached the client. Three things stand outside
 the count, since no engine worked on the call: a kept connection that closes before any byte came (RFC 9110, section
-9.2.2, lets a client repeat what it knows was not processed), and an engine that turned the call away for load.
+9.2.2, lets a client repeat what it knows was not processed), an engine that cannot be reached, and one that turned the
+call away for load.
 """
 
 from __future__ import annotations
@@ -56,10 +57,8 @@ class Situation(NamedTuple):
     """Not too large a part of all calls is sent again already."""
 
 
-_WORKED_ON = frozenset({Fault.STALE, Fault.LOST, Fault.GARBAGE, Fault.FAILED})
-"""The engine had the call: sending it again is work done twice, and may be what broke the engine."""
-
-
+UNTOUCHED = frozenset({Fault.REFUSED, Fault.BUSY})
+"""The engine did nothing for the call."""
 _FINAL = frozenset({Fault.TIMEOUT, Fault.OURS})
 """Nobody else would do better: the time is over, or the next connection cannot be made either."""
 
@@ -71,8 +70,8 @@ def decide(fault: Fault, situation: Situation) -> Decision:
     if fault is Fault.STALE and situation.is_ready and not situation.resent:
         return Decision.RESEND
     has_time = situation.time_left > situation.usual_wait
-    if fault is Fault.BUSY:
+    if fault in UNTOUCHED:
         return Decision.MOVE if has_time else Decision.GIVE_UP
     is_first = situation.dispatches < MAX_DISPATCHES and situation.body_bytes <= MAX_REPLAYED_BYTES
-    may_cost = (situation.has_budget or fault not in _WORKED_ON) and not situation.is_suspect
+    may_cost = situation.has_budget and not situation.is_suspect
     return Decision.MOVE if has_time and is_first and may_cost else Decision.GIVE_UP

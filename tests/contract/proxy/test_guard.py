@@ -253,6 +253,21 @@ async def test_trailers_without_an_end_are_not_read(gateway, engine) -> None:
     assert len(engine.log) == 0
 
 
+async def test_a_body_in_single_bytes_without_an_end_is_not_read_on(gateway, engine) -> None:
+    """Each chunk is a call of the parser: a client could keep the loop busy with a few bytes a second."""
+    peer = await gateway.connect()
+    await peer.send(request(b"", chunk_bytes=1)[:-5])
+    sent = 0
+    while not gateway.ends:
+        assert sent < 60_000
+        await peer.send(b"1\r\nx\r\n" * 1000)
+        sent += 1000
+        await asyncio.sleep(0)
+    answer = await peer.response()
+    assert (answer.status, answer.header("connection")) == (400, "close")
+    await gateway.settled()
+
+
 async def test_a_body_in_single_bytes_is_served(gateway, engine) -> None:
     peer = await gateway.connect()
     long = {**BODY, "messages": [{"role": "user", "content": "x" * 3_000}]}

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import itertools
 
-from gateway.proxy.retry import MAX_DISPATCHES, MAX_REPLAYED_BYTES, Decision, Fault, Situation, decide
+from gateway.proxy.retry import (
+    MAX_DISPATCHES,
+    MAX_REPLAYED_BYTES,
+    UNTOUCHED,
+    Decision,
+    Fault,
+    Situation,
+    decide,
+)
 
 SPACE = list(
     itertools.product(
@@ -52,11 +60,10 @@ def expected(fault: Fault, case: Situation) -> Decision:
         (fault in {Fault.TIMEOUT, Fault.OURS}, Decision.GIVE_UP),
         (fault is Fault.STALE and case.is_ready and not case.resent, Decision.RESEND),
         (case.time_left <= case.usual_wait, Decision.GIVE_UP),
-        (fault is Fault.BUSY, Decision.MOVE),
+        (fault in {Fault.BUSY, Fault.REFUSED}, Decision.MOVE),
         (case.dispatches >= 2, Decision.GIVE_UP),
         (case.body_bytes > 1024 * 1024, Decision.GIVE_UP),
         (case.is_suspect, Decision.GIVE_UP),
-        (fault is Fault.REFUSED, Decision.MOVE),
         (not case.has_budget, Decision.GIVE_UP),
         (True, Decision.MOVE),
     ]
@@ -75,7 +82,7 @@ def test_nothing_is_sent_again_once_content_was_sent() -> None:
 
 def test_dispatches_are_bounded_whatever_fails_how() -> None:
     """Every sequence of faults that engines worked on ends after two dispatches and one replaced connection."""
-    for faults in itertools.product(set(Fault) - {Fault.BUSY}, repeat=4):
+    for faults in itertools.product(set(Fault) - UNTOUCHED, repeat=4):
         dispatches, resent, sent = 1, False, 1
         for fault in faults:
             decision = decide(fault, Situation(dispatches=dispatches, resent=resent))
