@@ -102,6 +102,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._backlog = b""  # requests that came in one read, and how far they were parsed
         self._fed_bytes = 0
         self._is_feeding = False
+        self._unsent_at: float | None = None
+        self._unsent_bytes = 0
         self._feed_bytes = 0
         self._fresh_bytes = 0  # of this read, if it began where a request begins
         self._head_bytes = self._raw_bytes = self._body_bytes = 0
@@ -147,7 +149,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def tick(self, now: float, *, is_pressed: bool) -> None:
         """Time has passed: end what has waited too long for the client."""
-        if self._is_deaf or self.phase is SERVING:
+        if self._is_deaf or (self.flow.write_paused and self._is_stuck(now)) or self.phase is SERVING:
             return
         limits, waited = self.guard.limits, now - self.since
         if self.phase is IDLE:
@@ -164,6 +166,20 @@ class GuardedProtocol(HttpToolsProtocol):
             waited > RATE_GRACE_SECONDS and self._body_bytes < waited * limits.body_bytes_per_second
         ):
             self.refuse(RequestTimeout("The request body did not arrive in time."))
+
+    def _is_stuck(self, now: float) -> bool:
+        """Whether the client has taken nothing for too long of what it was sent; its connection is over then.
+
+        A call that streams to it ends itself for that; what the application answers waits without end.
+        """
+        left = self.transport.get_write_buffer_size()
+        if self._unsent_at is None or left < self._unsent_bytes:
+            self._unsent_at = now
+        self._unsent_bytes = left
+        if now - self._unsent_at <= self.guard.limits.send_seconds:
+            return False
+        self.transport.abort()
+        return True
 
     # --- parsing
 
@@ -373,6 +389,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         """The client reads again."""
         super().resume_writing()
+        self._unsent_at = None
         self._listen()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:

@@ -443,3 +443,28 @@ async def test_a_client_that_asks_and_does_not_read_is_not_listened_to(gateway, 
     assert connection.flow.write_paused
     assert connection.flow.read_paused
     assert connection.transport.get_write_buffer_size() < 1_000_000
+
+
+async def test_what_the_application_answers_does_not_wait_for_ever_for_a_client_that_does_not_read(
+    gateway, engine
+) -> None:
+    many = {f"model-{number}": "simulated" for number in range(2000)}
+    gateway.publish(endpoint(engine.address, models=many))
+    peer = await gateway.connect(receive_bytes=4096)
+    (connection,) = await _connections(gateway, 1)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not (connection.flow.write_paused and connection.pipeline):
+                await asyncio.get_running_loop().sock_sendall(peer.socket, MODELS)
+                await asyncio.sleep(0)
+    assert connection.flow.write_paused
+    for _ in range(2):
+        gateway.advance(29)
+        assert gateway.connections
+        await peer.more(65536)  # it takes a little: that is enough
+        peer.widen()
+        before = connection.transport.get_write_buffer_size()
+        await until(lambda: connection.transport.get_write_buffer_size() < before or peer.buffer)  # noqa: B023 - awaited
+    for _ in range(3):
+        gateway.advance(29)
+    await until(lambda: not gateway.connections)
