@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from gateway.fleet.replica import LONGEST_EJECTION
 from simulation import leftovers
+from simulation.actors.gateway import IDLE_SECONDS
 from simulation.actors.history import History
 from simulation.caught import errors_noted
 from simulation.invariants import Violation, judge
@@ -76,6 +77,8 @@ class _Course:
         stage.mend()
         if not self._wait(self._is_quiet, LONGEST_SECONDS):
             self._tell_of_hangs()
+        self._run(IDLE_SECONDS + 3 * stage.schedule.settings.stall)
+        leftovers.look_when_nobody_reads(stage)
         self._say_farewell()
         leftovers.look_when_clients_are_gone(stage)
         self._probe()

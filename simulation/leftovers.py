@@ -9,6 +9,14 @@ from simulation.actors.gateway import GatewayProcess
 from simulation.stage import Stage
 
 
+def look_when_nobody_reads(stage: Stage) -> None:
+    """Nothing is kept for a client that takes nothing of it, nor its connection."""
+    for process in stage.gateways:
+        for socket in process.sockets:
+            if socket.get_write_buffer_size() and not socket.is_lost:
+                stage.broken("I10", f"{socket!r} is kept for a client that does not read")
+
+
 def look_when_clients_are_gone(stage: Stage) -> None:
     """No call lives, and nothing is held for one: no lease, no ticket, no connection, no engine at work."""
     for process in stage.gateways:

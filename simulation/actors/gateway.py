@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 SOURCE = "simulation"
 BODY_SECONDS = 8.0
 """How long a client may take to send a body."""
+IDLE_SECONDS = 5.0
+"""How long a client's connection is kept between two requests."""
 
 
 class GatewayProcess:
@@ -161,6 +163,7 @@ def configuration(settings: Settings) -> Config:
             "server": {"max_body_bytes": settings.max_body_bytes, "drain_seconds": settings.drain},
             "timeouts": {
                 "body": BODY_SECONDS,
+                "idle": IDLE_SECONDS,
                 "connect": settings.connect,
                 "queue": settings.queue,
                 "first_token": settings.first_token,

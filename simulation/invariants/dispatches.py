@@ -53,13 +53,22 @@ def _judge_poison(history: History) -> Iterator[Violation]:
 def _known_dead(history: History, dispatch: Dispatch) -> float | None:
     """When the gateway knew that an engine had died of `dispatch`; `None` if it never did.
 
-    What was still on its way when the engine died looks like a sign of life.
+    What was still on its way when the engine died looks like a sign of life, and so does a whole answer of which only
+    the end of the connection was missing.
     """
     ended, seen = dispatch.socket.ended_by_peer, history.seen_dead(dispatch.engine, dispatch.sent)
     if ended is None or seen is None:
         return None
-    others = (each.socket.read_at for each in history.dispatches if each.address == dispatch.address)
-    return None if any(at > ended for at in others) else max(ended, seen)
+    others = [each for each in history.dispatches if each.address == dispatch.address]
+    if any(_last_sign(each) > ended for each in others):
+        return None
+    return max(ended, seen)
+
+
+def _last_sign(dispatch: Dispatch) -> float:
+    """When the gateway last took something on the connection of `dispatch` for a sign of life."""
+    socket = dispatch.socket
+    return max(socket.read_at, (socket.ended_by_peer or 0.0) if dispatch.is_complete else 0.0)
 
 
 def _judge_repeats(asked: Asked, sent: Sequence[Dispatch]) -> Iterator[Violation]:

@@ -33,5 +33,5 @@ def _is_disturbed(client: ClientPlan) -> bool:
 def _may_be_reset(schedule: Schedule, asked: Asked) -> bool:
     """With others behind it on the plain driver: uvicorn closes on what it has not read, and that resets."""
     is_first = asked.plan is asked.client.requests[0]
-    is_plain = schedule.settings.driver == "asgi" or not is_first or asked.plan.expects
+    is_plain = schedule.settings.driver == "asgi" or not is_first or asked.plan.expects or asked.plan.control
     return asked.client.is_pipelining and is_plain

@@ -60,7 +60,7 @@ def _settings(rng: random.Random, weather: Weather) -> Settings:
         max_queue=rng.choice((0, 1, 3, 50)),
         max_body_bytes=(400 if weather.is_on("large body") else 16) * 1024,
         policy=rng.choice(("least_requests", "round_robin")),
-        driver=rng.choice(("edge", "edge", "edge", "edge", "asgi")),
+        driver="asgi" if rng.random() < (0.5 if weather.is_on("back pressure") else 0.15) else "edge",
     )
 
 

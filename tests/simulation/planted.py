@@ -10,10 +10,11 @@ import pytest
 from gateway.fleet.pool import Pool
 from gateway.openai.names import Rename
 from gateway.openai.sse import Scanner, Verdict
-from gateway.proxy import retry
+from gateway.proxy import exchange, retry
 from gateway.proxy.client import Part
 from gateway.proxy.edge import EdgeCall
 from gateway.proxy.exchange import Exchange, State
+from gateway.proxy.guarded import GuardedProtocol
 from gateway.proxy.proxy import Proxy
 from gateway.transport.http1 import Connection, Http1
 
@@ -147,6 +148,19 @@ def call_is_sent_up_to_nine_times(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(retry, "MAX_DISPATCHES", 9)
 
 
+def closed_connection_is_replaced_at_an_engine_that_drains(patch: pytest.MonkeyPatch) -> None:
+    real = exchange.decide
+    patch.setattr(exchange, "decide", lambda fault, case: real(fault, case._replace(is_ready=True)))
+
+
+def connection_is_kept_for_a_client_that_does_not_read(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(GuardedProtocol, "_is_stuck", lambda _self, _now: False)
+
+
+def request_that_kills_engines_is_never_suspected(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Exchange, "_strike", lambda _self: None)
+
+
 def usage_is_not_taken_out(patch: pytest.MonkeyPatch) -> None:
     real = Scanner.__init__
 
@@ -195,6 +209,9 @@ PLANTED: Mapping[str, tuple[Plant, frozenset[str]]] = {
         (condition_is_not_looked_at, "I8"),
         (changed_endpoint_keeps_its_old_connections, "I8 I10"),
         (call_is_sent_up_to_nine_times, "I3"),
+        (closed_connection_is_replaced_at_an_engine_that_drains, "I8"),
+        (connection_is_kept_for_a_client_that_does_not_read, "I10"),
+        (request_that_kills_engines_is_never_suspected, "I3"),
         (usage_is_not_taken_out, "I2"),
         (models_are_not_renamed, "I2"),
         (answer_goes_to_another_client, "I9"),
