@@ -16,11 +16,12 @@ from tests.support.engine_load import running, wait_until_idle, wait_until_runni
 from tests.support.peer import request
 from tests.support.product import FREE_PORT, Product, until, up
 
+CHOICES = 8
 LONG: dict[str, Any] = {
     "model": "tiny",
     "messages": [{"role": "user", "content": "Count to 100."}],
     "max_tokens": 3500,
-    "n": 8,
+    "n": CHOICES,
     "ignore_eos": True,
 }
 """Seconds of work, also for a fast machine: it must not be over before its client leaves."""
@@ -85,7 +86,7 @@ def test_a_client_that_leaves_before_the_first_token_frees_the_engine(
 def test_a_client_that_leaves_mid_stream_frees_the_engine(product: Product, figure: Figure) -> None:
     with asking(product, "left-mid-stream", stream=True) as connection:
         read_events(connection, 5)
-        wait_until_running(product, 1)
+        wait_until_running(product, CHOICES)
     figure("left mid-stream → engine idle", f"{wait_until_idle(product):.2f} s")
     assert call(product, "left-mid-stream")["outcome"] == "client_gone"
 
@@ -95,7 +96,7 @@ def test_a_client_that_leaves_while_it_waits_for_a_plain_answer_frees_the_engine
     product: Product, figure: Figure
 ) -> None:
     with asking(product, "left-plain"):
-        wait_until_running(product, 1)
+        wait_until_running(product, CHOICES)
     figure("left before a plain answer → engine idle", f"{wait_until_idle(product):.2f} s")
     told = call(product, "left-plain")
     assert (told["outcome"], told["status"]) == ("client_gone", 499)
@@ -113,7 +114,7 @@ def test_many_clients_that_leave_at_once_free_the_engine(product: Product, figur
             )
             for _ in range(8)
         ]
-        wait_until_running(product, len(streams))
+        wait_until_running(product, 2 * len(streams))
         for stream in streams:
             stream.close()
         figure("8 clients left → engine idle", f"{wait_until_idle(product):.2f} s")
@@ -133,7 +134,7 @@ def test_a_client_that_leaves_the_queue_never_reaches_the_engine(tmp_path: Path)
             told = call(product, "queued")
             assert (told["outcome"], told["attempts"], told["replica"]) == ("client_gone", 0, None)
             with product.engine() as engine:
-                assert running(engine) == 1
+                assert running(engine) == CHOICES
         assert call(product, "first")["outcome"] == "client_gone"
         with product.engine() as engine:
             until(lambda: running(engine) == 0, seconds=WAIT_SECONDS, what=lambda: "the engine is not idle")

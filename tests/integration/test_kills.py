@@ -26,7 +26,8 @@ VICTIMS: dict[str, Callable[[psutil.Process, int], bool]] = {
     "worker": lambda process, _: process.name().startswith("VLLM::Worker"),
 }
 QUESTION = [{"role": "user", "content": "Count to 100."}]
-LONG = {"max_tokens": 3500, "n": 8, "ignore_eos": True}
+CHOICES = 8
+LONG = {"max_tokens": 3500, "n": CHOICES, "ignore_eos": True}
 """So many choices at once that the engine works on them for half a minute, also on a fast machine: none must be over
 before its engine is killed."""
 END_SECONDS = 60.0
@@ -121,7 +122,7 @@ def test_a_killed_engine_process_is_told_and_replaced(
     streams = [Reader(product, stream=True) for _ in range(STREAMS)]
     plain = Reader(product, stream=False)
     with raw_stream(product) as raw:
-        wait_until_running(product, STREAMS + 2)
+        wait_until_running(product, CHOICES * (STREAMS + 2))
         product.until(lambda: all(stream.text for stream in streams), seconds=END_SECONDS)
         target.kill()
         killed_at = time.monotonic()

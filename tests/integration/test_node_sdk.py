@@ -53,7 +53,7 @@ def test_an_abort_in_node_frees_the_engine(product: Product, figure: Callable[[s
         assert process.stdin
         assert process.stdout
         assert process.stdout.readline() == "streaming\n"
-        wait_until_running(product, 1)
+        wait_until_running(product, 8)  # as many as answers are asked for
         process.stdin.write("abort\n")
         process.stdin.flush()
         assert process.stdout.readline() == "aborted\n"

@@ -18,7 +18,7 @@ _COUNTS = re.compile(r"^vllm:num_requests_(?:running|waiting)\{[^}]*\} (\S+)", r
 
 
 def running(engine: httpx.Client) -> float:
-    """Requests that the engine runs or keeps waiting."""
+    """Requests that the engine runs or keeps waiting; one for `n` answers counts `n` times."""
     counts = _COUNTS.findall(engine.get("http://engine/metrics").raise_for_status().text)
     assert counts, "the engine does not say"
     return sum(map(float, counts))

@@ -12,9 +12,12 @@ WAITING = "vllm:num_requests_waiting"
 LONG = {"max_tokens": 900, "ignore_eos": True}
 
 
-def begin(engine: Engine, *, stream: bool) -> Connection:
-    """Start a long generation and give its connection, the reply unread."""
-    body = {"model": engine.model, "messages": QUESTION, "stream": stream, **LONG}
+def begin(engine: Engine, *, stream: bool, answers: int = 1) -> Connection:
+    """Start a long generation and give its connection, the reply unread.
+
+    Each answer counts as a request of its own. Many at once take a fast machine, too, longer than a look at it.
+    """
+    body = {"model": engine.model, "messages": QUESTION, "stream": stream, "n": answers, **LONG}
     connection = engine.connect()
     connection.send(engine.request("POST", "/v1/chat/completions", body))
     return connection
@@ -22,8 +25,8 @@ def begin(engine: Engine, *, stream: bool) -> Connection:
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_leaves_frees_its_place(engine: Engine, stream: bool):
-    connection = begin(engine, stream=stream)
-    engine.wait_for_metric(RUNNING, 1)
+    connection = begin(engine, stream=stream, answers=MAX_NUM_SEQS)
+    engine.wait_for_metric(RUNNING, MAX_NUM_SEQS)
     connection.close()
     engine.wait_for_metric(RUNNING, 0)
     made = engine.metric("vllm:generation_tokens_total")
@@ -67,8 +70,8 @@ def test_the_counters_count_what_was_done(engine: Engine):
 
 def test_a_client_that_leaves_is_no_success_of_any_kind(engine: Engine):
     before = engine.metric("vllm:request_success_total")
-    connection = begin(engine, stream=True)
-    engine.wait_for_metric(RUNNING, 1)
+    connection = begin(engine, stream=True, answers=MAX_NUM_SEQS)
+    engine.wait_for_metric(RUNNING, MAX_NUM_SEQS)
     connection.close()
     engine.wait_for_metric(RUNNING, 0)
     assert engine.metric("vllm:request_success_total") == before
