@@ -149,11 +149,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def tick(self, now: float, *, is_pressed: bool) -> None:
         """Time has passed: end what has waited too long for the client."""
-        if self._is_deaf:
-            return
         if (self.flow.write_paused or self.transport.is_closing()) and self._is_stuck(now):
             return
-        if self.phase is SERVING:
+        if self._is_deaf or self.phase is SERVING:
             return
         limits, waited = self.guard.limits, now - self.since
         if self.phase is IDLE:

@@ -12,7 +12,7 @@ import pytest
 
 from config.schema import Config
 from gateway.auth.keys import KeyFile
-from gateway.core.errors import Draining
+from gateway.core.errors import Draining, InvalidRequest
 from tests.support.gateway import endpoint, running, until
 from tests.support.peer import DEADLINE_SECONDS, Ending, Peer, Response, request
 from tests.support.scripted import ScriptedEngine, whole
@@ -465,6 +465,20 @@ async def test_what_the_application_answers_does_not_wait_for_ever_for_a_client_
         peer.widen()
         before = connection.transport.get_write_buffer_size()
         await until(lambda: connection.transport.get_write_buffer_size() < before or peer.buffer)  # noqa: B023 - awaited
+    for _ in range(3):
+        gateway.advance(29)
+    await until(lambda: not gateway.connections)
+
+
+async def test_nor_does_it_when_the_client_went_on_with_what_is_no_http(gateway, engine) -> None:
+    many = {f"model-{number}": "simulated" for number in range(2000)}
+    gateway.publish(endpoint(engine.address, models=many))
+    peer = await gateway.connect(receive_bytes=4096)
+    (connection,) = await _connections(gateway, 1)
+    while not connection.flow.write_paused:
+        await asyncio.get_running_loop().sock_sendall(peer.socket, MODELS)
+        await asyncio.sleep(0)
+    connection.refuse(InvalidRequest("Invalid HTTP request received."))
     for _ in range(3):
         gateway.advance(29)
     await until(lambda: not gateway.connections)
