@@ -10,9 +10,14 @@ from simulation.schedule import draw
 
 
 def run(first_seed: int, schedules: int) -> Iterator[Result]:
-    """Simulate the schedules of so many seeds in a row."""
+    """Simulate the schedules of so many seeds in a row. What a simulation raises is a bug in itself, and says which."""
     for seed in range(first_seed, first_seed + schedules):
-        yield simulate(draw(seed))
+        try:
+            result = simulate(draw(seed))
+        except Exception as error:
+            error.add_note(f"in the simulation of seed {seed}")
+            raise
+        yield result
 
 
 class Summary:

@@ -74,7 +74,7 @@ class _Course:
         stage = self._stage
         stage.begin()
         stage.loop.run(START + stage.schedule.calm)
-        stage.mend()
+        self._do(stage.mend)
         if not self._wait(self._is_quiet, LONGEST_SECONDS):
             self._tell_of_hangs()
         self._run(IDLE_SECONDS + 3 * stage.schedule.settings.stall)
@@ -105,11 +105,11 @@ class _Course:
         """The clients leave, and TCP's own patience with those who have vanished is over."""
         stage = self._stage
         for client in stage.clients:
-            client.close()
+            self._do(client.close)
         self._run(SETTLE_SECONDS)
         for process in stage.gateways:
             for socket in list(process.sockets):
-                socket.time_out()
+                self._do(socket.time_out)
         self._run(SETTLE_SECONDS)
 
     def _probe(self) -> None:
@@ -128,20 +128,25 @@ class _Course:
         stage = self._stage
         request = RequestPlan(model=model, stream=True)
         client = stage.client(ClientPlan(at=0.0, wire=Wire(), requests=(request,)))
-        client.start()
+        self._do(client.start)
         self._wait(lambda: client.is_done, stage.schedule.settings.total)
         answer = client.asked[0].answer
-        client.close()
+        self._do(client.close)
         return answer is not None and answer.is_complete and answer.status == 200  # noqa: PLR2004 - HTTP's OK
 
     def _stop(self) -> None:
         """End the gateway."""
         stage = self._stage
         for process in stage.gateways:
-            process.drain()
+            self._do(process.drain)
         if not self._wait(lambda: all(process.has_ended for process in stage.gateways), STOP_SECONDS):
             stage.broken("I6", "the gateway does not stop")
         self._run(SETTLE_SECONDS)
+
+    def _do(self, what: Callable[[], None]) -> None:
+        """Let something happen now, on the loop like everything else."""
+        self._stage.loop.call_soon(what)
+        self._run(0.0)
 
     def _run(self, seconds: float) -> None:
         loop = self._stage.loop

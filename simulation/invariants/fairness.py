@@ -31,7 +31,10 @@ def _is_disturbed(client: ClientPlan) -> bool:
 
 
 def _may_be_reset(schedule: Schedule, asked: Asked) -> bool:
-    """With others behind it on the plain driver: uvicorn closes on what it has not read, and that resets."""
+    """On the plain driver uvicorn closes on what it has not read, and that resets.
+
+    Others behind the request may be unread, and of one after which the connection ends anyway the body may be.
+    """
     is_first = asked.plan is asked.client.requests[0]
     is_plain = schedule.settings.driver == "asgi" or not is_first or asked.plan.expects or asked.plan.control
-    return asked.client.is_pipelining and is_plain
+    return is_plain and (asked.client.is_pipelining or asked.plan.is_1_0)
