@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 from gateway.admission.lease import Ended, Lease
 from gateway.admission.ordering import Queue, Ticket, Waiter
 from gateway.balancer.base import Policy
+from gateway.core.call import Call
 from gateway.core.errors import GatewayError, NoReplica, QueueFull, QueueTimeout
 from gateway.fleet.pool import Pool
 from gateway.fleet.replica import Replica
@@ -36,8 +37,8 @@ class Admission:
         queue = self._queues.get(model)
         return 0 if queue is None else len(queue)
 
-    def admit(self, pool: Pool, waiter: Waiter, expires: float) -> Lease | Ticket:
-        """Return a lease when there is room now, else a ticket that is evicted at monotonic time `expires`.
+    def admit(self, pool: Pool, call: Call, waiter: Waiter, expires: float) -> Lease | Ticket:
+        """Return a lease for `call` when there is room now, else a ticket that is evicted at monotonic time `expires`.
 
         Raises `NoReplica` when no engine serves the model, `QueueFull` when as many wait as may.
         """
@@ -46,18 +47,18 @@ class Admission:
             raise no_replica(pool)
         queue = self._queues.get(pool.model)
         if not queue:
-            lease = self._lease(pool, candidates)
+            lease = self._lease(pool, call, candidates)
             if lease is not None:
                 return lease
-        return self._roomy(pool).join(waiter, expires)
+        return self._roomy(pool).join(call, waiter, expires)
 
-    def readmit(self, pool: Pool, waiter: Waiter, expires: float) -> Ticket:
+    def readmit(self, pool: Pool, call: Call, waiter: Waiter, expires: float) -> Ticket:
         """The first place in the queue, for a call that an engine turned away. Raises `QueueFull`."""
-        return self._roomy(pool).rejoin(waiter, expires)
+        return self._roomy(pool).rejoin(call, waiter, expires)
 
-    def move(self, pool: Pool, without: Replica) -> Lease | None:
+    def move(self, pool: Pool, call: Call, without: Replica) -> Lease | None:
         """A lease on another replica than `without`, if one has room now: for a call that is sent again."""
-        return self._lease(pool, pool.candidates(self._clock(), without=without))
+        return self._lease(pool, call, pool.candidates(self._clock(), without=without))
 
     def wake(self) -> None:
         """Give what room there is to those who wait, evict the expired and those whose model nobody serves now.
@@ -93,17 +94,17 @@ class Admission:
             if not candidates:
                 _evict(ticket, no_replica(queue.pool))
                 continue
-            lease = self._lease(queue.pool, candidates)
+            lease = self._lease(queue.pool, ticket.call, candidates)
             if lease is None:
                 return
             ticket.cancel()
             ticket.waiter.granted(lease)
 
-    def _lease(self, pool: Pool, candidates: list[Replica]) -> Lease | None:
+    def _lease(self, pool: Pool, call: Call, candidates: list[Replica]) -> Lease | None:
         policy = self._policies.get(pool.model)
         if policy is None:
             policy = self._policies[pool.model] = self._new_policy()
-        replica = policy.choose(candidates)
+        replica = policy.choose(candidates, call)
         return None if replica is None else Lease(replica, pool.members[replica], self._released)
 
     def _released(self, replica: Replica, ended: Ended) -> None:

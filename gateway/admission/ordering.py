@@ -6,6 +6,7 @@ from collections import deque
 from typing import Protocol
 
 from gateway.admission.lease import Lease
+from gateway.core.call import Call
 from gateway.core.errors import GatewayError
 from gateway.fleet.pool import Pool
 
@@ -25,10 +26,11 @@ class Waiter(Protocol):
 class Ticket:
     """A call's place in a queue. `expires` is in monotonic seconds."""
 
-    __slots__ = ("_queue", "expires", "waiter")
+    __slots__ = ("_queue", "call", "expires", "waiter")
 
-    def __init__(self, queue: Queue, waiter: Waiter, expires: float) -> None:
+    def __init__(self, queue: Queue, call: Call, waiter: Waiter, expires: float) -> None:
         self._queue: Queue | None = queue
+        self.call = call
         self.waiter = waiter
         self.expires = expires
 
@@ -57,16 +59,16 @@ class Queue:
     def __len__(self) -> int:
         return self._waiting
 
-    def join(self, waiter: Waiter, expires: float) -> Ticket:
+    def join(self, call: Call, waiter: Waiter, expires: float) -> Ticket:
         """Take the last place."""
-        ticket = Ticket(self, waiter, expires)
+        ticket = Ticket(self, call, waiter, expires)
         self._tickets.append(ticket)
         self._waiting += 1
         return ticket
 
-    def rejoin(self, waiter: Waiter, expires: float) -> Ticket:
+    def rejoin(self, call: Call, waiter: Waiter, expires: float) -> Ticket:
         """Take the first place: for one that had its turn and was turned away."""
-        ticket = Ticket(self, waiter, expires)
+        ticket = Ticket(self, call, waiter, expires)
         self._tickets.appendleft(ticket)
         self._waiting += 1
         return ticket

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.balancer.base import Policy
+from gateway.core.call import Call
 from gateway.fleet.replica import Replica
 
 
@@ -20,7 +21,7 @@ class LeastRequests:
     def __init__(self) -> None:
         self._turn = 0
 
-    def choose(self, replicas: Sequence[Replica]) -> Replica | None:
+    def choose(self, replicas: Sequence[Replica], call: Call) -> Replica | None:  # noqa: ARG002 - the protocol's shape
         """See `Policy.choose`."""
         count = len(replicas)
         if count == 1:

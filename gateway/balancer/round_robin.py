@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.balancer.base import Policy
+from gateway.core.call import Call
 from gateway.fleet.replica import Replica
 
 
@@ -16,7 +17,7 @@ class RoundRobin:
     def __init__(self) -> None:
         self._turn = -1
 
-    def choose(self, replicas: Sequence[Replica]) -> Replica | None:
+    def choose(self, replicas: Sequence[Replica], call: Call) -> Replica | None:  # noqa: ARG002 - the protocol's shape
         """See `Policy.choose`."""
         for _ in replicas:
             self._turn += 1

@@ -6,17 +6,33 @@ All frozen: what is decided about a request is decided once, and later layers re
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import NamedTuple
+
+
+class Tier(IntEnum):
+    """How urgent a call is: a higher one goes first."""
+
+    FLEX = 0
+    DEFAULT = 1
+    PRIORITY = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is calling. `models` is `None` for all models, else the public names this caller may use."""
+    """Who is calling. `models` is `None` for all models, else the public names this caller may use.
+
+    `tenant` is the team: fairness is between tenants, in proportion to their `weight`.
+    """
 
     tenant: str
     key_id: str
     models: frozenset[str] | None = None
+    organisation: str = "default"
+    user: str | None = None
+    """A person or a service account, where the key belongs to one."""
+    highest_tier: Tier = Tier.PRIORITY
+    weight: float = 1.0
 
     def may_use(self, model: str) -> bool:
         """Whether this caller may name `model`."""
@@ -61,18 +77,26 @@ class Envelope(NamedTuple):
     strip_usage: bool
     body: bytes
     stripped: bytes
+    answers: int = 1
+    most_tokens: int | None = None
+    """Tokens that one of the answers may have, as far as the request says."""
+    session: str | None = None
+    """What ties requests together that begin alike: OpenAI's `prompt_cache_key`, else `user`."""
+    service_tier: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One accepted request. Times are monotonic seconds."""
+class Call(NamedTuple):
+    """One request that was understood and may be served, as limits, the queue and the balancer see it.
+
+    Times are monotonic seconds. A named tuple, as `End` is, for what making one costs.
+    """
 
     id: str
     principal: Principal
-    operation: Operation
+    operation: str
     model: str
-    """Public model name."""
-    stream: bool
-    strip_usage: bool
+    """Public name."""
     arrived: float
     deadline: float
+    tier: Tier
+    envelope: Envelope

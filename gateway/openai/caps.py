@@ -8,7 +8,7 @@ from typing import Any
 from gateway.openai.complaints import invalid, too_many
 from gateway.openai.rules import Caps
 
-_USUAL_COMPLETION_TOKENS = 16
+USUAL_COMPLETION_TOKENS = 16
 """Length of a completion that asks for none (OpenAI's reference, and vLLM)."""
 
 Members = Mapping[str, Any]
@@ -58,7 +58,7 @@ def tokens_to_add(members: Members, caps: Caps, *, is_chat: bool) -> int | None:
     if caps.max_tokens is None or _limit(members) is not None:
         return None
     room = max(1, caps.max_tokens // _answers(members))
-    return room if is_chat else min(room, _USUAL_COMPLETION_TOKENS)
+    return room if is_chat else min(room, USUAL_COMPLETION_TOKENS)
 
 
 def _count(value: Any) -> int:

@@ -37,6 +37,11 @@ def check_prompt(prompt: str | list[Any], most: int | None) -> None:
         raise invalid("prompt", "expected a text, a list of texts, token ids, or a list of lists of them")
 
 
+def prompts_in(prompt: str | list[Any]) -> int:
+    """How many prompts there are in a completion's `prompt` that was judged."""
+    return 1 if prompt.__class__ is str or not prompt or prompt[0].__class__ is int else len(prompt)
+
+
 def _check_ids(ids: Any, place: str) -> None:
     if min(ids) < 0 or max(ids) >= _TOO_LARGE_ID:
         raise invalid(place, "a token id is out of range")

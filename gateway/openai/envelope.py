@@ -15,9 +15,9 @@ import msgspec
 from msgspec import convert
 
 from gateway.core.call import Envelope, Operation
-from gateway.openai.caps import check_caps, tokens_to_add
+from gateway.openai.caps import USUAL_COMPLETION_TOKENS, check_caps, tokens_to_add
 from gateway.openai.complaints import of_types
-from gateway.openai.contents import check_messages, check_prompt
+from gateway.openai.contents import check_messages, check_prompt, prompts_in
 from gateway.openai.document import Members, check_names, decode, encode
 from gateway.openai.fields import (
     FEW,
@@ -95,7 +95,7 @@ class Reader:
                 check_names(body, encoded[: -_ADDED_BYTES - 1] + b"}")
         elif encoded != body:
             check_names(body, encoded)
-        return Envelope(plain.model, stream, adds_usage, encoded, b"")
+        return _envelope(plain, encoded, strip_usage=adds_usage)
 
     def _examined(self, plan: _Plan, members: Members, body: bytes, key_id: str) -> Envelope:
         """Judge all that is there."""
@@ -119,7 +119,9 @@ class Reader:
             kept = {"model": known.model, **kept}
         if kept is not members:
             encoded = encode(kept)
-        return Envelope(known.model, stream, adds_usage, encoded, _named(unwanted))
+        return _envelope(
+            known, encoded, strip_usage=adds_usage, added_tokens=tokens, stripped=_named(unwanted)
+        )
 
     def _judge(self, plan: _Plan, members: Members, key_id: str) -> int | None:
         """Judge what types do not. The `max_tokens` to add, if any."""
@@ -136,6 +138,35 @@ class Reader:
             check_prompt(members["prompt"], caps.prompts)
         check_formats(members, allows_grammars=rules.allows_grammars)
         return tokens_to_add(members, caps, is_chat=plan.is_chat)
+
+
+def _envelope(
+    fields: PlainChat | PlainCompletion | ChatFields | CompletionFields,
+    body: bytes,
+    *,
+    strip_usage: bool,
+    added_tokens: int | None = None,
+    stripped: bytes = b"",
+) -> Envelope:
+    """What is kept of a body whose fields are right."""
+    answers = fields.n or 1
+    if isinstance(fields, PlainChat | ChatFields):
+        tokens = fields.max_tokens if fields.max_completion_tokens is None else fields.max_completion_tokens
+    else:
+        tokens = USUAL_COMPLETION_TOKENS if fields.max_tokens is None else fields.max_tokens
+        if isinstance(fields, CompletionFields):
+            answers = max(answers, fields.best_of or 1) * prompts_in(fields.prompt)
+    return Envelope(
+        fields.model,
+        fields.stream is True,
+        strip_usage,
+        body,
+        stripped,
+        answers,
+        tokens if added_tokens is None else added_tokens,
+        fields.prompt_cache_key or fields.user,
+        fields.service_tier,
+    )
 
 
 def upstream_body(envelope: Envelope, model: str) -> bytes:

@@ -25,7 +25,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from gateway.admission import Ended, Lease, Ticket
-from gateway.core.call import Envelope, Operation, Principal
+from gateway.core.call import Call, Envelope, Operation, Principal, Tier
 from gateway.core.errors import (
     ConnectFailed,
     CutShort,
@@ -125,6 +125,7 @@ class Exchange:
     __slots__ = (
         "_arrived",
         "_body",
+        "_call",
         "_client",
         "_content_type",
         "_deadline",
@@ -181,6 +182,7 @@ class Exchange:
         self._deadline = self._arrived + proxy.timeouts.total
         self._parsing: Cancellable | None = None
         self._envelope: Envelope | None = None
+        self._call: Call | None = None
         self._stripped = b""
         self._pool: Pool | None = None
         self._ticket: Ticket | None = None
@@ -244,18 +246,28 @@ class Exchange:
         if isinstance(read, GatewayError):
             self.refuse(read)
             return
-        proxy, envelope = self._proxy, read
+        proxy, envelope, principal = self._proxy, read, self.principal
         self._envelope, self._stripped = envelope, envelope.stripped
         try:
             pool = proxy.catalog.resolve(envelope.model)
-            if self.principal is None or not self.principal.may_use(pool.model):
+            if principal is None or not principal.may_use(pool.model):
                 raise ModelNotFound.named(envelope.model)
             self._pool = pool
             if proxy.quarantine.has_suspects:
-                self._check_quarantine(self.principal, envelope)
+                self._check_quarantine(principal, envelope)
             proxy.budget(pool.model).calls += 1
+            call = self._call = Call(
+                self.request_id,
+                principal,
+                self.operation.name,
+                pool.model,
+                self._arrived,
+                self._deadline,
+                Tier.DEFAULT,
+                envelope,
+            )
             self._queue_until = min(proxy.clock() + proxy.timeouts.queue, self._deadline)
-            admitted = proxy.admission.admit(pool, self, self._queue_until)
+            admitted = proxy.admission.admit(pool, call, self, self._queue_until)
         except GatewayError as error:
             self.refuse(error)
             return
@@ -524,23 +536,23 @@ class Exchange:
     def _move(self, fault: Fault, ended: Ended) -> bool:
         """Send again to another replica if one has room now; a call that was only turned away may wait for one."""
         lease, self._lease = self._lease, None
-        if lease is None or self._pool is None:
+        if lease is None or self._pool is None or self._call is None:
             return False
-        replacement = self._proxy.admission.move(self._pool, without=lease.replica)
+        replacement = self._proxy.admission.move(self._pool, self._call, without=lease.replica)
         lease.release(ended)
         if fault in UNTOUCHED:
             self._turned_away += 1
         if replacement is None:
-            return fault is Fault.BUSY and self._wait_again(self._pool)
+            return fault is Fault.BUSY and self._wait_again(self._pool, self._call)
         if fault not in UNTOUCHED:
             self._proxy.budget(self._pool.model).spend()
         self._dispatch(replacement, fresh=False)
         return True
 
-    def _wait_again(self, pool: Pool) -> bool:
+    def _wait_again(self, pool: Pool, call: Call) -> bool:
         """Back into the queue, for as long as is left of the time there."""
         try:
-            ticket = self._proxy.admission.readmit(pool, self, self._queue_until)
+            ticket = self._proxy.admission.readmit(pool, call, self, self._queue_until)
         except QueueFull:
             return False
         self._ticket = ticket
@@ -618,7 +630,7 @@ class Exchange:
             self._clear()
         self._proxy.held_bytes -= self._held_bytes
         # A kept connection keeps its last Exchange: not the request and the answer with it.
-        self._envelope, self._body = None, []
+        self._envelope, self._call, self._body = None, None, []
         self._proxy.ended(
             self,
             End(  # in the order of its fields: by name, it takes twice as long

@@ -13,6 +13,7 @@ from gateway.core.errors import GatewayError, NoReplica, QueueFull, QueueTimeout
 from gateway.fleet.endpoint import Condition, Endpoint, TcpAddress
 from gateway.fleet.pool import Pool
 from gateway.fleet.replica import Replica
+from tests.support.calls import call
 from tests.support.clock import Clock
 
 
@@ -73,7 +74,7 @@ def queued(found: Lease | Ticket) -> Ticket:
 
 def test_room_is_given_at_once_under_the_replicas_own_name(clock) -> None:
     member = replica()
-    lease = leased(admission(clock).admit(pool(member), Caller(), 1e9))
+    lease = leased(admission(clock).admit(pool(member), call(), Caller(), 1e9))
     assert (lease.replica, lease.model, member.in_flight) == (member, "M", 1)
     lease.release(Ended.WELL)
     assert member.in_flight == 0
@@ -82,7 +83,7 @@ def test_room_is_given_at_once_under_the_replicas_own_name(clock) -> None:
 def test_a_lease_is_given_back_once(clock) -> None:
     member = replica(room=2)
     gate = admission(clock)
-    first, second = (leased(gate.admit(pool(member), Caller(), 1e9)) for _ in range(2))
+    first, second = (leased(gate.admit(pool(member), call(), Caller(), 1e9)) for _ in range(2))
     for _ in range(3):
         first.release(Ended.WELL)
     assert member.in_flight == 1
@@ -93,10 +94,10 @@ def test_a_lease_is_given_back_once(clock) -> None:
 def test_those_who_wait_are_served_in_the_order_they_came(clock) -> None:
     members = pool(replica())
     gate = admission(clock)
-    lease = leased(gate.admit(members, Caller(), 1e9))
+    lease = leased(gate.admit(members, call(), Caller(), 1e9))
     callers = [Caller() for _ in range(4)]
     for caller in callers:
-        queued(gate.admit(members, caller, 1e9))
+        queued(gate.admit(members, call(), caller, 1e9))
     assert gate.waiting("m") == 4
     for number, caller in enumerate(callers):
         assert caller.lease is None
@@ -110,12 +111,12 @@ def test_a_newcomer_does_not_overtake_who_waits(clock) -> None:
     """Room that no release told of: the next sweep gives it to the first, not to who comes in between."""
     member = replica()
     gate = admission(clock)
-    lease = leased(gate.admit(pool(member), Caller(), 1e9))
+    lease = leased(gate.admit(pool(member), call(), Caller(), 1e9))
     first, newcomer = Caller(), Caller()
     members = pool(member)
-    queued(gate.admit(members, first, 1e9))
+    queued(gate.admit(members, call(), first, 1e9))
     members.members[replica("new")] = "M"
-    queued(gate.admit(members, newcomer, 1e9))
+    queued(gate.admit(members, call(), newcomer, 1e9))
     gate.wake()
     assert first.lease is not None
     assert newcomer.lease is None
@@ -126,33 +127,33 @@ def test_a_newcomer_does_not_overtake_who_waits(clock) -> None:
 def test_as_many_wait_as_may(clock) -> None:
     members = pool(replica())
     gate = admission(clock, max_queue=2)
-    leased(gate.admit(members, Caller(), 1e9))
-    first = queued(gate.admit(members, Caller(), 1e9))
-    queued(gate.admit(members, Caller(), 1e9))
+    leased(gate.admit(members, call(), Caller(), 1e9))
+    first = queued(gate.admit(members, call(), Caller(), 1e9))
+    queued(gate.admit(members, call(), Caller(), 1e9))
     with pytest.raises(QueueFull) as refused:
-        gate.admit(members, Caller(), 1e9)
+        gate.admit(members, call(), Caller(), 1e9)
     assert refused.value.retry_after == 1
     first.cancel()
-    queued(gate.admit(members, Caller(), 1e9))
+    queued(gate.admit(members, call(), Caller(), 1e9))
 
 
 def test_no_queue_at_all_is_possible(clock) -> None:
     members = pool(replica())
     gate = admission(clock, max_queue=0)
-    lease = leased(gate.admit(members, Caller(), 1e9))
+    lease = leased(gate.admit(members, call(), Caller(), 1e9))
     with pytest.raises(QueueFull):
-        gate.admit(members, Caller(), 1e9)
+        gate.admit(members, call(), Caller(), 1e9)
     lease.release(Ended.WELL)
-    leased(gate.admit(members, Caller(), 1e9))
+    leased(gate.admit(members, call(), Caller(), 1e9))
 
 
 def test_a_cancelled_ticket_is_passed_over_and_told_nothing(clock) -> None:
     members = pool(replica())
     gate = admission(clock)
-    lease = leased(gate.admit(members, Caller(), 1e9))
+    lease = leased(gate.admit(members, call(), Caller(), 1e9))
     gone, next_ = Caller(), Caller()
-    ticket = queued(gate.admit(members, gone, 1e9))
-    queued(gate.admit(members, next_, 1e9))
+    ticket = queued(gate.admit(members, call(), gone, 1e9))
+    queued(gate.admit(members, call(), next_, 1e9))
     ticket.cancel()
     ticket.cancel()
     assert gate.waiting("m") == 1
@@ -164,10 +165,10 @@ def test_a_cancelled_ticket_is_passed_over_and_told_nothing(clock) -> None:
 def test_the_expired_are_evicted_by_wake(clock) -> None:
     members = pool(replica())
     gate = admission(clock)
-    leased(gate.admit(members, Caller(), 1e9))
+    leased(gate.admit(members, call(), Caller(), 1e9))
     soon, later = Caller(), Caller()
-    queued(gate.admit(members, soon, clock() + 5))
-    queued(gate.admit(members, later, clock() + 6))
+    queued(gate.admit(members, call(), soon, clock() + 5))
+    queued(gate.admit(members, call(), later, clock() + 6))
     clock.advance(4.9)
     gate.wake()
     assert soon.told == 0
@@ -181,10 +182,10 @@ def test_the_expired_are_evicted_by_wake(clock) -> None:
 def test_who_expired_does_not_get_the_slot_that_frees(clock) -> None:
     members = pool(replica())
     gate = admission(clock)
-    lease = leased(gate.admit(members, Caller(), 1e9))
+    lease = leased(gate.admit(members, call(), Caller(), 1e9))
     expired, waiting = Caller(), Caller()
-    queued(gate.admit(members, expired, clock() + 5))
-    queued(gate.admit(members, waiting, 1e9))
+    queued(gate.admit(members, call(), expired, clock() + 5))
+    queued(gate.admit(members, call(), waiting, 1e9))
     clock.advance(6)
     lease.release(Ended.WELL)
     assert isinstance(expired.error, QueueTimeout)
@@ -194,10 +195,10 @@ def test_who_expired_does_not_get_the_slot_that_frees(clock) -> None:
 def test_who_waits_for_a_model_nobody_serves_any_more_is_evicted(clock) -> None:
     member = replica()
     gate = admission(clock)
-    leased(gate.admit(pool(member), Caller(), 1e9))
+    leased(gate.admit(pool(member), call(), Caller(), 1e9))
     members = pool(member)
     waiting = Caller()
-    queued(gate.admit(members, waiting, 1e9))
+    queued(gate.admit(members, call(), waiting, 1e9))
     member.condition = Condition.DOWN
     member.ready_in = 7
     gate.wake()
@@ -207,7 +208,7 @@ def test_who_waits_for_a_model_nobody_serves_any_more_is_evicted(clock) -> None:
 
 def test_nobody_serves_the_model(clock) -> None:
     with pytest.raises(NoReplica) as refused:
-        admission(clock).admit(pool(), Caller(), 1e9)
+        admission(clock).admit(pool(), call(), Caller(), 1e9)
     assert refused.value.retry_after == 5
 
 
@@ -216,9 +217,9 @@ def test_models_that_are_forgotten_evict_their_queue(clock) -> None:
     kept, gone = pool(replica("a"), model="kept"), pool(replica("b"), model="gone")
     callers = {}
     for members in (kept, gone):
-        leased(gate.admit(members, Caller(), 1e9))
+        leased(gate.admit(members, call(), Caller(), 1e9))
         callers[members.model] = Caller()
-        queued(gate.admit(members, callers[members.model], 1e9))
+        queued(gate.admit(members, call(), callers[members.model], 1e9))
     gate.forget({"kept"})
     assert isinstance(callers["gone"].error, NoReplica)
     assert callers["kept"].told == 0
@@ -228,9 +229,9 @@ def test_models_that_are_forgotten_evict_their_queue(clock) -> None:
 def test_a_release_serves_every_model_of_the_replica(clock) -> None:
     shared = replica(models=("m", "n"))
     gate = admission(clock)
-    lease = leased(gate.admit(pool(shared), Caller(), 1e9))
+    lease = leased(gate.admit(pool(shared), call(), Caller(), 1e9))
     other = Caller()
-    queued(gate.admit(pool(shared, model="n"), other, 1e9))
+    queued(gate.admit(pool(shared, model="n"), call(), other, 1e9))
     lease.release(Ended.WELL)
     assert other.lease is not None
     assert other.lease.model == "N"
@@ -240,11 +241,11 @@ def test_a_call_moves_to_another_replica_with_room_or_not_at_all(clock) -> None:
     first, second = replica("a"), replica("b")
     members = pool(first, second)
     gate = admission(clock)
-    lease = leased(gate.admit(members, Caller(), 1e9))
-    moved = gate.move(members, without=lease.replica)
+    lease = leased(gate.admit(members, call(), Caller(), 1e9))
+    moved = gate.move(members, call(), without=lease.replica)
     assert moved is not None
     assert {lease.replica, moved.replica} == {first, second}
-    assert gate.move(members, without=first) is None
+    assert gate.move(members, call(), without=first) is None
 
 
 def test_how_a_lease_ended_is_told_to_the_replica(clock) -> None:
@@ -253,7 +254,7 @@ def test_how_a_lease_ended_is_told_to_the_replica(clock) -> None:
     members = pool(member)
 
     def end(ended: Ended) -> None:
-        leased(gate.admit(members, Caller(), 1e9)).release(ended)
+        leased(gate.admit(members, call(), Caller(), 1e9)).release(ended)
 
     end(Ended.FAILED)
     end(Ended.FAILED)
@@ -282,12 +283,12 @@ def test_a_waiter_may_give_its_lease_back_while_it_is_told(clock) -> None:
     member = replica()
     members = pool(member)
     gate = admission(clock, max_queue=100)
-    lease = leased(gate.admit(members, Caller(), 1e9))
+    lease = leased(gate.admit(members, call(), Caller(), 1e9))
     crowd = [Gone() for _ in range(50)]
     for each in crowd:
-        queued(gate.admit(members, each, 1e9))
+        queued(gate.admit(members, call(), each, 1e9))
     last = Caller()
-    queued(gate.admit(members, last, 1e9))
+    queued(gate.admit(members, call(), last, 1e9))
     lease.release(Ended.WELL)
     assert [each.told for each in crowd] == [1] * 50
     assert last.lease is not None
@@ -297,10 +298,10 @@ def test_a_waiter_may_give_its_lease_back_while_it_is_told(clock) -> None:
 def test_cancelled_tickets_do_not_pile_up(clock) -> None:
     members = pool(replica())
     gate = admission(clock)
-    leased(gate.admit(members, Caller(), 1e9))
-    stays = queued(gate.admit(members, Caller(), 1e9))
+    leased(gate.admit(members, call(), Caller(), 1e9))
+    stays = queued(gate.admit(members, call(), Caller(), 1e9))
     for _ in range(10_000):
-        queued(gate.admit(members, Caller(), 1e9)).cancel()
+        queued(gate.admit(members, call(), Caller(), 1e9)).cancel()
     assert len(gate._queues["m"]._tickets) < 200
     assert stays.is_waiting
     assert gate.waiting("m") == 1
@@ -343,7 +344,7 @@ class Crowd(RuleBasedStateMachine):
         caller = Caller()
         expires = self.clock() + patience
         try:
-            found = self.gate.admit(self.pool, caller, expires)
+            found = self.gate.admit(self.pool, call(), caller, expires)
         except QueueFull:
             assert len(self.waiting) == self.MAX_QUEUE
             return
@@ -368,7 +369,7 @@ class Crowd(RuleBasedStateMachine):
     @rule(data=st.data())
     def move(self, data: st.DataObject) -> None:
         number = data.draw(st.integers(0, len(self.held) - 1))
-        moved = self.gate.move(self.pool, without=self.held[number].replica)
+        moved = self.gate.move(self.pool, call(), without=self.held[number].replica)
         self.held.pop(number).release(Ended.FAILED)
         if moved is not None:
             self.held.append(moved)
@@ -430,10 +431,10 @@ def test_a_slot_of_two_models_goes_to_whoever_waits_longest(clock: Clock) -> Non
     shared = replica(room=1, models=("one", "two"))
     one, two = pool(shared, model="one"), pool(shared, model="two")
     gate = admission(clock)
-    held = gate.admit(one, Caller(), clock() + 100)
+    held = gate.admit(one, call(), Caller(), clock() + 100)
     early, late = Caller(), Caller()
-    gate.admit(two, early, clock() + 50)
-    gate.admit(one, late, clock() + 60)
+    gate.admit(two, call(), early, clock() + 50)
+    gate.admit(one, call(), late, clock() + 60)
     assert isinstance(held, Lease)
     held.release(Ended.WELL)
     assert early.lease is not None
