@@ -1,0 +1,1 @@
+"""How much anyone may use, and what is counted for it."""
