@@ -246,6 +246,8 @@ def _secret_files(config: Config) -> list[tuple[KeyPath, Path]]:
     ]
     if config.redis is not None and config.redis.password_file is not None:
         found.append((("redis", "password_file"), config.redis.password_file))
+    if config.database.password_file is not None:
+        found.append((("database", "password_file"), config.database.password_file))
     # A key file that is not there yet is created; one that is there must be private.
     if config.auth.keys_file is not None and config.auth.keys_file.exists():
         found.append((("auth", "keys_file"), config.auth.keys_file))

@@ -29,6 +29,11 @@ class Paths:
         return self.data / "pepper"
 
     @property
+    def database(self) -> Path:
+        """The SQLite database, where no other is configured."""
+        return self.data / "cascadia.db"
+
+    @property
     def run(self) -> Path:
         """Sockets and process records, valid for one life of the machine. Mode 0700."""
         return self.data / "run"

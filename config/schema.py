@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from gateway.store.place import postgres
+
 BUNDLED_MODEL = "bundled"
 """The `model:` value that means the small model shipped inside the package."""
 
@@ -102,6 +104,11 @@ def _redis_url(value: str) -> str:
     return value
 
 
+def _database_url(value: str) -> str:
+    postgres(value)
+    return value
+
+
 def _host_name(value: str) -> str:
     if value != "*" and not _HOST_NAME.fullmatch(value):
         raise ValueError("expected a host name without a port, or '*'")
@@ -137,6 +144,7 @@ ModelName = Annotated[str, AfterValidator(_model_name)]
 Listen = Annotated[str, AfterValidator(_listen)]
 UpstreamUrl = Annotated[str, AfterValidator(_upstream_url)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 MediaHost = Annotated[str, AfterValidator(_media_host)]
 FieldName = Annotated[str, AfterValidator(_field)]
 Cap = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -419,6 +427,41 @@ class Redis(Section):
         return self
 
 
+class Database(Section):
+    """Where usage and whatever else outlives the process is kept."""
+
+    url: DatabaseUrl | None = Field(
+        None,
+        description="postgresql://[USER@]HOST[:PORT]/NAME[?sslmode=MODE]. Default: SQLite in data_dir.",
+        examples=["postgresql://cascadia@127.0.0.1:5432/cascadia"],
+    )
+    password: SecretStr | None = Field(None, description="Password. Use ${VAR} or password_file.")
+    password_file: Path | None = Field(None, strict=False, description="File with the password.")
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Database:
+        if self.password is not None and self.password_file is not None:
+            raise _contradiction(
+                "'password' and 'password_file' are both given",
+                why="which of the two counts would be a guess",
+                hint="remove one of them",
+                below=("password_file",),
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_password_is_for_a_server(self) -> Database:
+        name = "password" if self.password is not None else "password_file"
+        if self.url is None and getattr(self, name) is not None:
+            raise _contradiction(
+                f"'{name}' is given without 'url'",
+                why="without a url the database is a SQLite file, which has no password",
+                hint="add the url of the Postgres server, or remove the password",
+                below=(name,),
+            )
+        return self
+
+
 def upstream_id(index: int, upstream: Upstream) -> str:
     """The name of the server at `index` of the list, its own or the default one."""
     return upstream.name or f"upstream-{index}"
@@ -459,6 +502,7 @@ class Config(Section):
     )
     upstreams: tuple[Upstream, ...] = Field((), strict=False, description="Servers that already run.")
     redis: Redis | None = Field(None, description="Shared state. Not needed for one gateway.")
+    database: Database = Field(default_factory=Database)
     logging: Logging = Field(default_factory=Logging)
 
     @model_validator(mode="after")

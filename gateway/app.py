@@ -55,6 +55,7 @@ from gateway.proxy.guard import Guard, HttpLimits
 from gateway.proxy.guarded import GuardedProtocol, guarded_protocol
 from gateway.proxy.hosts import ANY, Hosts
 from gateway.proxy.proxy import SWEEP_EVERY, Proxy, Timeouts
+from gateway.store import Database, postgres, sqlite
 from gateway.transport import Http1
 
 if TYPE_CHECKING:
@@ -103,6 +104,8 @@ class Gateway:
     """Of the connections to `app`."""
     admin_guard: Guard
     watchdog: Watchdog
+    database: Database
+    """Opened by who first asks it, never on the way to the first request."""
 
     def sweep(self) -> None:
         """End what has waited too long; to be called every `SWEEP_EVERY` seconds."""
@@ -132,7 +135,8 @@ def build(
 
     `aside` reads large bodies; by default one thread, which the first of them starts.
 
-    Raises `KeyFileError` when the API keys cannot be read, `SecretFileError` when an upstream's key cannot.
+    Raises `KeyFileError` when the API keys cannot be read, `SecretFileError` when an upstream's key or the
+    database's password cannot.
     """
     aside = aside or OneThread()
     registry = CollectorRegistry()
@@ -192,6 +196,7 @@ def build(
         guard=guard,
         admin_guard=_guard(config, config.server.admin_listen, clock, rng),
         watchdog=watchdog,
+        database=_database(config, paths),
     )
 
 
@@ -255,6 +260,7 @@ async def serve(
                     delay=config.server.drain_delay_seconds,
                 )
         await gateway.transport.close()
+        await gateway.database.close()
         gateway.aside.close()
     finally:
         writer.close()
@@ -524,6 +530,16 @@ def _upstream(index: int, upstream: Upstream) -> Server:
         api_key=_secret(upstream),
         models=upstream.models,
     )
+
+
+def _database(config: Config, paths: Paths) -> Database:
+    """Raises `SecretFileError` when the password cannot be read."""
+    url, password, file = config.database.url, config.database.password, config.database.password_file
+    if url is None:
+        return Database(sqlite(paths.database))
+    if file is not None:
+        return Database(postgres(url, secret_files.read(file, os.environ)))
+    return Database(postgres(url, None if password is None else password.get_secret_value()))
 
 
 def _secret(upstream: Upstream) -> str | None:

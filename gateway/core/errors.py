@@ -163,6 +163,12 @@ class NoReplica(Rejected):
     code = "model_unavailable"
 
 
+class StoreUnavailable(Rejected):
+    """The database, or the disk that usage is written to, cannot take what this needs."""
+
+    code = "store_unavailable"
+
+
 class Draining(Rejected):
     """This gateway is shutting down."""
 

@@ -48,12 +48,15 @@ def test_the_commented_examples_are_good_too(tmp_path):
     text = text.replace("upstreams: []", "upstreams:").replace("#  - url", "  - url")
     text = re.sub(r"^#    (\w+:)", r"    \1", text, flags=re.MULTILINE)
     text = re.sub(r"^# (redis:|  \w+:)", r"\1", text, flags=re.MULTILINE)
+    text = text.replace("database: {}", "database:")
+    text = re.sub(r"^#  (url: postgresql|password: \${D)", r"  \1", text, flags=re.MULTILINE)
     text = re.sub(r"^ +(api_key_file|password_file): .*\n", "", text, flags=re.MULTILINE)
     file = tmp_path / "c.yaml"
     file.write_text(text)
-    config = load(file, {"UPSTREAM_KEY": "a", "REDIS_PASSWORD": "b"}).config
+    config = load(file, {"UPSTREAM_KEY": "a", "REDIS_PASSWORD": "b", "DATABASE_PASSWORD": "c"}).config
     assert config.upstreams[0].name == "big"
     assert config.redis is not None
+    assert config.database.url is not None
 
 
 def test_the_schema_file_is_up_to_date():

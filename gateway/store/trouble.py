@@ -1,0 +1,23 @@
+"""Tells a database that cannot be had from a statement that was wrong."""
+
+from __future__ import annotations
+
+from sqlalchemy import exc
+
+from gateway.store.migrate import NewerSchema
+
+
+def trouble_of(error: BaseException) -> str | None:
+    """Why the database cannot be had, in one line; `None` when `error` says nothing of the kind.
+
+    Drivers raise their own classes below SQLAlchemy's, and plain `OSError` and `TimeoutError` while they connect.
+    """
+    if isinstance(error, NewerSchema):
+        return str(error)
+    if isinstance(error, exc.IntegrityError | exc.ProgrammingError | exc.DataError):
+        return None
+    if isinstance(error, exc.DBAPIError):
+        return " ".join(str(error.orig).split()) or type(error.orig).__name__
+    if isinstance(error, exc.TimeoutError | OSError):
+        return " ".join(str(error).split()) or type(error).__name__
+    return None
