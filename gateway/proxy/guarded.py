@@ -189,7 +189,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Parse, unless nothing that comes matters any more."""
         if self._is_deaf:
             return
-        if self._backlog or data.count(_BLANK_LINE) > 1:
+        if self._backlog or _has_two_heads(data):
             self._backlog = self._backlog[self._fed_bytes :] + data
             self._fed_bytes = 0
             self._listen()
@@ -486,6 +486,15 @@ class GuardedProtocol(HttpToolsProtocol):
 def guarded_protocol(guard: Guard) -> type[GuardedProtocol]:
     """The protocol class to give to uvicorn as `http=`, where nothing is handled at the edge."""
     return type("GuardedProtocol", (GuardedProtocol,), {"guard": guard})
+
+
+def _has_two_heads(data: bytes) -> bool:
+    """Whether another head may follow what ends at the first blank line of `data`.
+
+    A body of JSON seldom holds a carriage return, and looking for one byte is a tenth of looking for four.
+    """
+    end = data.find(_BLANK_LINE) + len(_BLANK_LINE)
+    return end >= len(_BLANK_LINE) and data.find(b"\r", end) >= 0 and data.find(_BLANK_LINE, end) >= 0
 
 
 def _headers_too_large(limits: HttpLimits) -> HeadersTooLarge:
