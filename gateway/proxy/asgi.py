@@ -68,6 +68,10 @@ class AsgiClient:
         self._end: Part | None = None
         self._wakeup = asyncio.Event()
 
+    def unsent(self) -> int:
+        """See `Client.unsent`. What the server below has taken counts as sent."""
+        return self._waiting_bytes
+
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """See `Client.answer`."""
         self.begin(status, (*headers, (b"content-length", b"%d" % len(body))))

@@ -30,6 +30,10 @@ class Client(Protocol):
         """Where the client is, as far as it is known."""
         ...
 
+    def unsent(self) -> int:
+        """Bytes that wait until the client takes them."""
+        ...
+
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a whole answer."""
         ...

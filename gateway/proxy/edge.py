@@ -85,6 +85,10 @@ class EdgeCall:
 
     # --- what the Exchange does to its client
 
+    def unsent(self) -> int:
+        """See `Client.unsent`."""
+        return self._protocol.transport.get_write_buffer_size()
+
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """See `Client.answer`."""
         head = self._render(status, headers)

@@ -153,6 +153,7 @@ class Exchange:
         "_stripped",
         "_ticket",
         "_turned_away",
+        "_unsent",
         "operation",
         "principal",
         "refusal",
@@ -317,6 +318,7 @@ class Exchange:
                 sending.resume()
         else:
             self._paused_at = self._proxy.clock()
+            self._unsent = self._client.unsent()
             if sending is not None:
                 sending.pause()
 
@@ -396,6 +398,11 @@ class Exchange:
     def _tick_streaming(self, now: float) -> None:
         stall = self._proxy.timeouts.stall
         paused = self._paused_at
+        if paused is not None:
+            unsent = self._client.unsent()
+            if unsent < self._unsent:  # slow, but it reads
+                self._paused_at = paused = now
+            self._unsent = unsent
         if paused is not None and now - paused > stall:
             self._end(FAILED, Outcome.CLIENT_GONE, _OK, None)
             self._client.send(b"", ABORT)
@@ -462,7 +469,7 @@ class Exchange:
         self._clear()
         self._enter(STREAMING)
         if self._paused_at is not None:  # the client has not read what it was sent before this call
-            self._paused_at = self._last_heard
+            self._paused_at, self._unsent = self._last_heard, 0
             if self._sending is not None:
                 self._sending.pause()
         self._client.begin(_OK, (*_STREAM_HEADERS, *self._own_headers()))

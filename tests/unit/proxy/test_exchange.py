@@ -61,6 +61,11 @@ class FakeClient:
         self.sent = b""
         self.status: int | None = None
         self.end: Part | None = None
+        self.waiting = 0
+        """Bytes that it has not taken."""
+
+    def unsent(self) -> int:
+        return self.waiting
 
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
         assert self.state == "nothing", self.state
@@ -430,6 +435,20 @@ def test_a_client_that_does_not_read_is_dropped_and_its_engine_not_blamed(world)
     assert sending.sink is None
     assert world.ends[0].outcome is Outcome.CLIENT_GONE
     assert [replica._failures for replica in world.catalog.replicas()] == [0, 0]
+
+
+def test_a_client_that_reads_slowly_but_steadily_is_kept(world) -> None:
+    client, _ = streaming(world)
+    client.waiting = 60_000
+    client.exchange.writable(False)
+    for waiting in (40_000, 39_999):  # it takes something, never all that waits
+        world.clock.advance(25)
+        client.waiting = waiting
+        world.proxy.sweep()
+        assert client.end is None
+    world.clock.advance(31)
+    world.proxy.sweep()
+    assert client.end is Part.ABORT
 
 
 def test_a_call_over_keeps_neither_request_nor_answer(world) -> None:
