@@ -16,6 +16,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.core.errors import (
+    Draining,
     GatewayError,
     HeadersTooLarge,
     InvalidRequest,
@@ -439,7 +440,11 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Asked by uvicorn to end when what runs is over."""
-        if self._lingering is None:
+        if self._lingering is not None:
+            return
+        if self._in_head:  # in the middle of a request that will not be served
+            self.refuse(Draining("This gateway is shutting down. Try again.", retry_after=1))
+        else:
             super().shutdown()
 
     def is_unread(self) -> bool:

@@ -149,3 +149,20 @@ async def test_sigkill_is_a_broken_connection_to_clients_and_an_abort_to_engines
     gateway.start()
     await asyncio.to_thread(gateway.wait_until_ready)
     assert await ended(await begun(gateway, 4, tokens=2)) == {Got.COMPLETE: 4}
+
+
+async def test_a_request_that_is_just_being_sent_is_told_of_the_stop(
+    gateway: GatewayProcess, engine: EngineProcess
+) -> None:
+    reader, writer = await asyncio.open_connection(*gateway.address)
+    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n")
+    await writer.drain()
+    running = await begun(gateway, 1, tokens=60)
+    await all_at_work(engine, running)  # so that the half request has been read too
+    gateway.signal(signal.SIGTERM)
+    answer = await asyncio.wait_for(reader.read(), 30)
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b'"code":"shutting_down"' in answer
+    assert b"x-should-retry: true" in answer
+    await ended(running)
