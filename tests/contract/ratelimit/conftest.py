@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 
 import pytest
 
 from gateway.ratelimit.base import Counters, Pending, Refused, Rule, Taken, Unavailable
 from gateway.ratelimit.memory import MemoryCounters
+from tests.support import valkey
 from tests.support.clock import Clock
 
 NOON = 1_795_521_600.0
@@ -72,16 +73,43 @@ class Bench:
         return sum([isinstance(await self.ask((rule, amount)), Taken) for amount in amounts])
 
 
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[valkey.Server]:
+    with valkey.server() as server:
+        yield server
+
+
+Server = Callable[[], valkey.Server]
+"""Starts it, for those who count there."""
+
+
 @contextlib.asynccontextmanager
-async def memory(clock: Clock) -> AsyncIterator[Counters]:
+async def memory(clock: Clock, _: Server) -> AsyncIterator[Counters]:
     yield MemoryCounters(clock=clock, wall=lambda: NOON + clock.now - 1000.0)
 
 
-IMPLEMENTATIONS: dict[str, Callable[[Clock], AbstractAsyncContextManager[Counters]]] = {"memory": memory}
+@contextlib.asynccontextmanager
+async def shared(clock: Clock, server: Server) -> AsyncIterator[Counters]:
+    running = server()
+    with running.client() as client:
+        client.flushall()
+    wall = lambda: NOON + clock.now - 1000.0  # noqa: E731 - one line, used once
+    async with valkey.shared(running.path, clock=clock, wall=wall) as counters:
+        yield counters
+
+
+IMPLEMENTATIONS: dict[str, Callable[[Clock, Server], AbstractAsyncContextManager[Counters]]] = {
+    "memory": memory,
+    "valkey": shared,
+}
 
 
 @pytest.fixture(params=list(IMPLEMENTATIONS))
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     clock = Clock()
-    async with IMPLEMENTATIONS[request.param](clock) as counters:
+
+    def server() -> valkey.Server:
+        return request.getfixturevalue("valkey_server")
+
+    async with IMPLEMENTATIONS[request.param](clock, server) as counters:
         yield Bench(counters, clock)

@@ -1,0 +1,1 @@
+"""Counts that several gateways share, in a Redis or Valkey server."""

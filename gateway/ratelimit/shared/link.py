@@ -1,0 +1,385 @@
+"""The connection to the server: all commands of one loop tick in one write, answers by callback, and a short patience.
+
+Nobody waits for a connection. While there is none, `call` says so at once and its caller does without; this module gets
+it back in the background, and asks a new one first whether it answers quickly and takes writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol, cast
+
+from gateway.ratelimit.shared.resp import ErrorReply, Parser, ProtocolError, Push, Reply, command
+from gateway.ratelimit.shared.scripts import Script, Scripts
+
+FAILURES: Final = 5
+"""So many attempts follow each other quickly; then one a second."""
+OPEN_S: Final = 1.0
+_QUICK_S: Final = 0.02
+_PROBES: Final = 3
+_GRACE_S: Final = 0.003
+"""More patience where the event loop itself was late: answers may lie in the socket already."""
+_SAMPLES: Final = 64
+_LEAST_SAMPLES: Final = 40
+_SLOW_SHARE: Final = 20
+"""One of so many answers may be slow: the 95th percentile."""
+_HARMLESS: Final = frozenset({"ERR", "WRONGTYPE"})
+"""Errors of one command. Any other says that the server serves nobody now: OOM, READONLY, MISCONF, LOADING, MOVED…"""
+
+
+class Sink(Protocol):
+    """Who waits for an answer. Exactly one of the two is called, once."""
+
+    def answered(self, reply: Reply) -> None:
+        """This is it; never an `ErrorReply`."""
+        ...
+
+    def lost(self) -> None:
+        """There will be none. Whether the server did it is not known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a server is waited for, in seconds."""
+
+    connect: float = 1.0
+    """Nobody but the next attempt waits for it."""
+    answer: float = 0.05
+    slow: float = 0.02
+    """A server whose 95th percentile is longer is done without."""
+
+
+class Login(NamedTuple):
+    """Who we are to the server."""
+
+    user: str | None = None
+    password: str | None = None
+    database: int = 0
+    name: str = "cascadia"
+
+
+class Population(NamedTuple):
+    """How many gateways share the counts, and which of them this is, from 0."""
+
+    gateways: int = 1
+    rank: int = 0
+
+
+Dial = Callable[[Callable[[], asyncio.Protocol]], Awaitable[None]]
+"""Finds the server and connects the protocol that it is given. Raises `OSError`, or `TimeoutError`."""
+
+
+class _Waiting(NamedTuple):
+    sink: Sink
+    since: float
+    script: Script | None = None
+    tail: bytes = b""
+    words: int = 0
+
+
+class Link:
+    """One connection to the server, again and again."""
+
+    def __init__(
+        self,
+        dial: Dial,
+        scripts: Scripts,
+        *,
+        login: Login,
+        beat: bytes,
+        clock: Callable[[], float],
+        rng: random.Random,
+        patience: Patience | None = None,
+        most: int = 10_000,
+    ) -> None:
+        """`beat` is the rest of the command by which this gateway says that it lives; `most` commands wait at once."""
+        self._dial = dial
+        self._scripts = scripts
+        self._login = login
+        self._beat = beat
+        self._clock = clock
+        self._rng = rng
+        self._patience = patience or Patience()
+        self._most = most
+        self._wire: _Wire | None = None
+        self._down = asyncio.Event()
+        self._failures = 0
+        self.is_up = False
+        self.trouble: str | None = "not connected yet"
+        """Why the server is done without, `None` while it is not."""
+        self.population = Population()
+        """As last heard."""
+        self.on_up: Callable[[], None] = lambda: None
+        """Called when the server can be asked again, before anybody asks it."""
+        self.on_down: Callable[[], None] = lambda: None
+
+    def call(self, script: Script, tail: bytes, words: int, sink: Sink) -> bool:
+        """Send a script with `tail`, which has `words` words, the number of keys included. False: it cannot be asked now."""
+        wire = self._wire
+        if not self.is_up or wire is None or len(wire.waiting) >= self._most:
+            return False
+        text = b"*%d\r\n%b%b" % (words + 2, script.by_hash, tail)
+        wire.send(text, _Waiting(sink, self._clock(), script, tail, words))
+        return True
+
+    async def run(self) -> None:
+        """Keep it connected until cancelled."""
+        try:
+            while True:
+                if await self._connect():
+                    began = self._clock()
+                    await self._keep()
+                    if self._clock() - began > OPEN_S:
+                        self._failures = 0
+                self._failures += 1
+                await asyncio.sleep(self._pause())
+        finally:
+            self.close("closing")
+
+    def close(self, why: str) -> None:
+        """Give the connection up; whoever waits is told."""
+        wire, self._wire = self._wire, None
+        was_up, self.is_up = self.is_up, False
+        self.trouble = why
+        self._down.set()
+        if wire is not None:
+            wire.abort()
+        if was_up:
+            self.on_down()
+        if wire is not None:
+            for each in wire.leave():
+                each.sink.lost()
+
+    async def leave(self) -> None:
+        """Say goodbye, so that the others' shares grow at once; waits for what was sent before."""
+        if self.is_up:
+            with contextlib.suppress(OSError, ErrorReply, TimeoutError):
+                await self._ask(self._beat_command(leaving=True))
+        self.close("closing")
+
+    # --- getting and keeping it
+
+    def _pause(self) -> float:
+        if self._failures < FAILURES:
+            return _QUICK_S * self._rng.uniform(0.5, 1.0)
+        return OPEN_S * self._rng.uniform(0.75, 1.25)
+
+    async def _connect(self) -> bool:
+        self._down.clear()
+        wire = _Wire(self)
+        try:
+            async with asyncio.timeout(self._patience.connect):
+                await self._dial(lambda: wire)
+            self._wire = wire
+            await self._greet()
+        except (OSError, ErrorReply, TimeoutError) as error:
+            self.close(str(error) or type(error).__name__)
+            wire.abort()
+            return False
+        self.trouble = None
+        self.is_up = True
+        self.on_up()
+        return True
+
+    async def _greet(self) -> None:
+        """Log in, make the scripts known, and see whether writes are taken, and quickly."""
+        login = self._login
+        if login.password is not None:
+            who = [] if login.user is None else [login.user.encode()]
+            await self._ask(command(b"AUTH", *who, login.password.encode()))
+        if login.database:
+            await self._ask(command(b"SELECT", str(login.database).encode()))
+        for script in (self._scripts.take, self._scripts.give, self._scripts.beat):
+            await self._ask(script.load())
+        for _ in range(_PROBES):
+            began = self._clock()
+            await self._hear_beat()
+            took = self._clock() - began
+        if took > self._patience.slow:
+            self._failures = FAILURES
+            raise TimeoutError(f"slow: {took * 1000:.0f} ms for an answer")
+
+    async def _keep(self) -> None:
+        """Say that we live, until the connection is lost."""
+        while self.is_up:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(OPEN_S):
+                    await self._down.wait()
+            if self.is_up:
+                try:
+                    await self._hear_beat()
+                except (OSError, ErrorReply) as error:
+                    self.close(str(error))
+
+    async def _hear_beat(self) -> None:
+        reply = await self._ask(self._beat_command())
+        if not isinstance(reply, bytes):
+            raise OSError("it does not count gateways")
+        gateways, rank = reply.split()
+        self.population = Population(int(gateways), int(rank))
+
+    def _beat_command(self, *, leaving: bool = False) -> bytes:
+        return b"*7\r\n%b%b$1\r\n%d\r\n" % (self._scripts.beat.whole, self._beat, leaving)
+
+    async def _ask(self, text: bytes) -> Reply:
+        """One command off the hot path. Raises `OSError` when it is lost, `ErrorReply` when it is refused."""
+        if self._wire is None:
+            raise ConnectionError("not connected")
+        answer = _Answer()
+        self._wire.send(text, _Waiting(answer, self._clock()))
+        reply = await answer.future
+        if isinstance(reply, ErrorReply):
+            raise reply
+        return reply
+
+    # --- what the wire tells
+
+    def heard(self, wire: _Wire, waiting: _Waiting, reply: Reply) -> None:
+        """An answer to the oldest command."""
+        if not isinstance(reply, ErrorReply):
+            waiting.sink.answered(reply)
+        elif reply.code == "NOSCRIPT" and waiting.script is not None:
+            text = b"*%d\r\n%b%b" % (waiting.words + 2, waiting.script.whole, waiting.tail)
+            wire.send(text, _Waiting(waiting.sink, waiting.since))
+        elif isinstance(waiting.sink, _Answer):
+            waiting.sink.answered(reply)
+        else:
+            waiting.sink.lost()
+            if reply.code not in _HARMLESS and wire is self._wire:
+                self.close(str(reply))
+
+    def slowed(self, wire: _Wire) -> None:
+        """It answers, and too slowly: no use to try at once again."""
+        self._failures = FAILURES
+        self.ended(wire, f"slow: one answer in {_SLOW_SHARE} takes over {self._patience.slow * 1000:.0f} ms")
+
+    def ended(self, wire: _Wire, why: str) -> None:
+        """The connection is gone, or is given up."""
+        if wire is self._wire:
+            self.close(why)
+        else:
+            for each in wire.leave():
+                each.sink.lost()
+
+    @property
+    def patience(self) -> Patience:
+        """How long the server is waited for."""
+        return self._patience
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Monotonic seconds."""
+        return self._clock
+
+
+class _Answer:
+    """An answer that somebody awaits: logging in and saying that we live, never a call."""
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+    def answered(self, reply: Reply) -> None:
+        if not self.future.done():
+            self.future.set_result(reply)
+
+    def lost(self) -> None:
+        if not self.future.done():
+            self.future.set_exception(ConnectionError("no answer"))
+
+
+class _Wire(asyncio.Protocol):
+    """One life of the connection."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._parser = Parser()
+        self._out: list[bytes] = []
+        self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_late = False
+        self._took: deque[bool] = deque(maxlen=_SAMPLES)
+        self.waiting: deque[_Waiting] = deque()
+
+    def send(self, text: bytes, waiting: _Waiting) -> None:
+        """Send with the rest of this tick."""
+        self.waiting.append(waiting)
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(text)
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._link.patience.answer, self._look)
+
+    def abort(self) -> None:
+        """Close without a word."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def leave(self) -> list[_Waiting]:
+        """Those who still wait; they do no more."""
+        left = list(self.waiting)
+        self.waiting.clear()
+        return left
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(out))
+
+    def _look(self) -> None:
+        """Give up a server whose oldest answer is overdue."""
+        self._timer = None
+        if not self.waiting:
+            return
+        left = self.waiting[0].since + self._link.patience.answer - self._link.clock()
+        if left > 0:
+            self._is_late = False
+            self._timer = self._loop.call_later(left, self._look)
+        elif not self._is_late:
+            self._is_late = True
+            self._timer = self._loop.call_later(_GRACE_S, self._look)
+        else:
+            self._link.ended(self, f"no answer within {self._link.patience.answer * 1000:.0f} ms")
+            self.abort()
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep it."""
+        self._transport = cast("asyncio.Transport", transport)  # a stream socket's; uvloop's is no subclass
+
+    def data_received(self, data: bytes) -> None:
+        """Hand out the answers."""
+        try:
+            replies = self._parser.feed(data)
+        except ProtocolError as error:
+            self._link.ended(self, str(error))
+            self.abort()
+            return
+        link, waiting = self._link, self.waiting
+        self._is_late = False
+        is_slow = bool(waiting) and link.clock() - waiting[0].since > link.patience.slow
+        self._took.append(is_slow)
+        for reply in replies:
+            if isinstance(reply, Push):
+                continue
+            if not waiting:
+                return  # given up meanwhile
+            link.heard(self, waiting.popleft(), reply)
+        if is_slow and len(self._took) >= _LEAST_SAMPLES and sum(self._took) * _SLOW_SHARE > len(self._took):
+            link.slowed(self)
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever waits."""
+        self._transport = None
+        self._link.ended(self, str(exc) if exc else "it closed the connection")

@@ -1,0 +1,23 @@
+-- Say that this gateway lives, or that it leaves. Answers "N RANK": how many live, and the place of this one among them.
+--
+-- KEYS[1]   who lives, with when they were last heard of
+-- ARGV[1]   name of the gateway
+-- ARGV[2]   ms after which one that is not heard of counts as gone
+-- ARGV[3]   "1" to leave
+
+local now = clock()
+local late = tonumber(ARGV[2])
+safely(KEYS[1], 'ZREMRANGEBYSCORE', KEYS[1], '-inf', text(now - late))
+if ARGV[3] == '1' then
+  redis.call('ZREM', KEYS[1], ARGV[1])
+else
+  redis.call('ZADD', KEYS[1], text(now), ARGV[1])
+  redis.call('PEXPIRE', KEYS[1], late)
+end
+local names = redis.call('ZRANGE', KEYS[1], 0, -1)
+table.sort(names)
+local rank = 0
+for n, name in ipairs(names) do
+  if name == ARGV[1] then rank = n - 1 end
+end
+return #names .. ' ' .. rank
