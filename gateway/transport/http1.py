@@ -23,9 +23,9 @@ from gateway.transport.base import Loss, Sink, Transport
 
 MAX_HEAD_BYTES = 64 * 1024
 """An answer whose headers are longer is not one."""
-GONE_AFTER = {"TCP_USER_TIMEOUT": 10_000, "TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}
-"""When an engine's host counts as gone: data unacknowledged for 10 s (in milliseconds), or silence from its kernel to three
-questions after 5 s without a packet - a stream that is only read sends nothing that could stay unacknowledged."""
+GONE_AFTER = {"TCP_USER_TIMEOUT": 9_500, "TCP_KEEPIDLE": 4, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 6}
+"""When an engine's host counts as gone: data unacknowledged for 9.5 s (in milliseconds), or silence from its kernel to
+questions after 4 s without a packet - a stream that is only read sends nothing that could stay unacknowledged."""
 
 _OURS = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN}
