@@ -441,7 +441,7 @@ async def test_tcp_connections_notice_a_host_that_is_gone(clock) -> None:
         assert isinstance(client.endpoint.address, TcpAddress)
         await client.answered()
         sock = client.idle[0]._transport.get_extra_info("socket")  # type: ignore[union-attr]
-        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 9_500
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
         assert b"host: " + engine.address.removeprefix("http://").encode() in engine.requests[0]
         await client.http.close()
