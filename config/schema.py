@@ -467,6 +467,17 @@ def upstream_id(index: int, upstream: Upstream) -> str:
     return upstream.name or f"upstream-{index}"
 
 
+class Explain(Section):
+    """What is kept in memory of the last requests, to explain them. No prompts and no answers."""
+
+    records: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        20_000, description="Requests remembered at most; 0 remembers none."
+    )
+    max_bytes: Annotated[int, Field(ge=0, le=1 << 34)] = Field(
+        32 * 1024 * 1024, description="Memory they may take, in bytes; the oldest go first."
+    )
+
+
 class Logging(Section):
     """What is written, and how."""
 
@@ -503,6 +514,7 @@ class Config(Section):
     upstreams: tuple[Upstream, ...] = Field((), strict=False, description="Servers that already run.")
     redis: Redis | None = Field(None, description="Shared state. Not needed for one gateway.")
     database: Database = Field(default_factory=Database)
+    explain: Explain = Field(default_factory=Explain)
     logging: Logging = Field(default_factory=Logging)
 
     @model_validator(mode="after")

@@ -37,6 +37,7 @@ from gateway.auth.base import Authenticator
 from gateway.auth.keys import FileKeys, KeyFile, KeyFileError
 from gateway.balancer import POLICIES
 from gateway.core.outcome import End
+from gateway.explain import Recorder
 from gateway.fleet.catalog import Catalog
 from gateway.fleet.discovery.base import Discovery
 from gateway.fleet.discovery.roster import RosterDiscovery
@@ -104,6 +105,7 @@ class Gateway:
     """Of the connections to `app`."""
     admin_guard: Guard
     watchdog: Watchdog
+    recorder: Recorder
     database: Database
     """Opened by who first asks it, never on the way to the first request."""
 
@@ -148,9 +150,11 @@ def build(
     catalog = Catalog(on_gone=transport.forget)
     authenticator = _authenticator(config, paths)
     watchdog = Watchdog()
+    recorder = Recorder(max_records=config.explain.records, max_bytes=config.explain.max_bytes)
 
     def ended(end: End) -> None:
         metrics.on_end(end)
+        recorder.on_end(end)
         on_end(end)
 
     proxy = Proxy(
@@ -174,7 +178,7 @@ def build(
         aside=aside,
     )
     guard = _guard(config, config.server.listen, clock, rng)
-    metrics.watch(catalog, admission, _gauges(proxy, guard, watchdog), clock=clock)
+    metrics.watch(catalog, admission, _gauges(proxy, guard, watchdog, recorder), clock=clock)
 
     def changed() -> None:
         admission.forget({pool.model for pool in catalog.pools()})
@@ -196,6 +200,7 @@ def build(
         guard=guard,
         admin_guard=_guard(config, config.server.admin_listen, clock, rng),
         watchdog=watchdog,
+        recorder=recorder,
         database=_database(config, paths),
     )
 
@@ -445,7 +450,7 @@ def _is_rebindable(address: str) -> bool:
     return is_loopback(address) and not address.startswith("unix:")
 
 
-def _gauges(proxy: Proxy, guard: Guard, watchdog: Watchdog) -> list[Gauge]:
+def _gauges(proxy: Proxy, guard: Guard, watchdog: Watchdog, recorder: Recorder) -> list[Gauge]:
     return [
         Gauge(
             "cascadia_requests_in_flight",
@@ -461,6 +466,11 @@ def _gauges(proxy: Proxy, guard: Guard, watchdog: Watchdog) -> list[Gauge]:
             "cascadia_held_bytes",
             "Size of the requests and whole answers that are held now.",
             lambda: proxy.held_bytes,
+        ),
+        Gauge(
+            "cascadia_explain_records",
+            "Requests that are remembered for explanations.",
+            recorder.__len__,
         ),
         Gauge("cascadia_connections", "Open connections of clients.", lambda: len(guard)),
         Gauge(

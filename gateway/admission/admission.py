@@ -105,7 +105,9 @@ class Admission:
         if policy is None:
             policy = self._policies[pool.model] = self._new_policy()
         replica = policy.choose(candidates, call)
-        return None if replica is None else Lease(replica, pool.members[replica], self._released)
+        if replica is None:
+            return None
+        return Lease(replica, pool.members[replica], self._released, policy.choice)
 
     def _released(self, replica: Replica, ended: Ended) -> None:
         if ended is Ended.WELL:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 
+from gateway.core.outcome import Choice
 from gateway.fleet.replica import Replica
 
 
@@ -21,10 +22,18 @@ class Ended(Enum):
 class Lease:
     """One slot of one replica. Whoever holds it releases it, once; releasing again does nothing."""
 
-    __slots__ = ("_on_release", "model", "replica")
+    __slots__ = ("_on_release", "choice", "model", "replica")
 
-    def __init__(self, replica: Replica, model: str, on_release: Callable[[Replica, Ended], None]) -> None:
+    def __init__(
+        self,
+        replica: Replica,
+        model: str,
+        on_release: Callable[[Replica, Ended], None],
+        choice: Choice | None = None,
+    ) -> None:
         self.replica = replica
+        self.choice = choice
+        """Why this replica, where the policy tells."""
         self.model = model
         """The replica's own name for the model."""
         self._on_release: Callable[[Replica, Ended], None] | None = on_release

@@ -6,11 +6,24 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gateway.core.call import Call
+from gateway.core.outcome import Choice
 from gateway.fleet.replica import Replica
+
+MOST_WEIGHED = 16
+"""Candidates that a `Choice` may name."""
 
 
 class Policy(Protocol):
     """Chooses where one call goes."""
+
+    @property
+    def choice(self) -> Choice | None:
+        """Why the last `choose` answered as it did; `None` from a policy that does not tell.
+
+        Read in the same synchronous step. A policy that scores makes it of the numbers it compared; at most
+        `MOST_WEIGHED` candidates, since it is kept with the call.
+        """
+        ...
 
     def choose(self, replicas: Sequence[Replica], call: Call) -> Replica | None:
         """Return a replica for `call` that has room, `None` when none has any.

@@ -8,25 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.balancer.base import Policy
+from gateway.balancer.base import MOST_WEIGHED, Policy
 from gateway.core.call import Call
+from gateway.core.outcome import Choice
 from gateway.fleet.replica import Replica
 
 
 class LeastRequests:
     """Least in flight relative to what a replica may hold."""
 
-    __slots__ = ("_turn",)
+    __slots__ = ("_turn", "choice")
 
     def __init__(self) -> None:
         self._turn = 0
+        self.choice: Choice | None = None
 
     def choose(self, replicas: Sequence[Replica], call: Call) -> Replica | None:  # noqa: ARG002 - the protocol's shape
         """See `Policy.choose`."""
         count = len(replicas)
         if count == 1:
+            self.choice = None
             return replicas[0] if replicas[0].has_room() else None
         self._turn += 1
+        self.choice = _seen(replicas) if count <= MOST_WEIGHED else None
         best: Replica | None = None
         least = 1.0
         for offset in range(count):
@@ -35,6 +39,10 @@ class LeastRequests:
             if load < least and not replica.is_resting:
                 best, least = replica, load
         return best
+
+
+def _seen(replicas: Sequence[Replica]) -> Choice:
+    return Choice((), tuple([(r.endpoint.id, r.in_flight / r.limit, ()) for r in replicas]))
 
 
 _: type[Policy] = LeastRequests

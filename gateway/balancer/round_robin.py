@@ -13,6 +13,7 @@ class RoundRobin:
     """In turn."""
 
     __slots__ = ("_turn",)
+    choice = None
 
     def __init__(self) -> None:
         self._turn = -1

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple
 
-from gateway.core.call import Principal
+from gateway.core.call import Principal, Tier
 
 
 class Outcome(StrEnum):
@@ -31,6 +31,54 @@ class Usage(NamedTuple):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+
+
+Weighed = tuple[str, float, tuple[float, ...]]
+"""One replica as a policy saw it when it chose: id, score, and what the score is made of, in the order of `Choice.terms`.
+
+A plain tuple: many are kept, and the garbage collector leaves plain ones alone.
+"""
+
+
+class Choice(NamedTuple):
+    """Why a policy chose the replica it did, where it tells: numbers it had anyway, nothing made for show."""
+
+    terms: tuple[str, ...]
+    """Names of the terms of each score."""
+    candidates: tuple[Weighed, ...]
+    """All that were compared, or the best of many."""
+    cached_tokens: int | None = None
+    """Prompt tokens that the chosen replica was expected to have in its cache."""
+
+
+class Attempt(NamedTuple):
+    """A dispatch that did not lead to the call's answer. Times are monotonic seconds."""
+
+    replica: str
+    dispatched: float
+    ended: float
+    why: str
+    """The fault, a word of a closed list."""
+    choice: Choice | None
+
+
+class Trail(NamedTuple):
+    """How a call came to its end: what only an explanation of it needs."""
+
+    tier: Tier | None
+    deadline: float | None
+    parsed: float | None
+    """When its body was understood."""
+    queued: float | None
+    """When it first took a place in the queue, `None` when it never had to."""
+    waited: float
+    """Seconds in the queue, all stays together."""
+    former: tuple[Attempt, ...]
+    """The attempts before the last."""
+    fault: str | None
+    """How the engine failed the last attempt, if it did."""
+    choice: Choice | None
+    """Of the last attempt."""
 
 
 class End(NamedTuple):
@@ -56,6 +104,7 @@ class End(NamedTuple):
     ended: float
     client: str | None = None
     """The address that the request came from, `None` on a unix socket."""
+    trail: Trail | None = None
 
 
 OnEnd = Callable[[End], None]

@@ -41,7 +41,7 @@ from gateway.core.errors import (
     UpstreamLost,
     UpstreamTimeout,
 )
-from gateway.core.outcome import End, Outcome, Usage
+from gateway.core.outcome import Attempt, Choice, End, Outcome, Trail, Usage
 from gateway.fleet.pool import Pool
 from gateway.openai import answer as answers
 from gateway.openai import envelope as envelopes
@@ -64,6 +64,8 @@ MAX_HELD_BYTES = 64 * 1024
 """Events before the first content: a role and a few comments. More than this is no answer."""
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """A whole answer is held until it is complete; a longer one must be streamed."""
+MOST_ATTEMPTS = 8
+"""Former attempts that are remembered, the last ones: a busy engine may turn a call away many times."""
 _LAST_CHUNK_SECONDS = 1.0
 """How long after `[DONE]` the engine may take to end its answer before the client's is ended without it."""
 _CLIENT_CLOSED_REQUEST = 499
@@ -126,6 +128,7 @@ class Exchange:
         "_arrived",
         "_body",
         "_call",
+        "_choice",
         "_client",
         "_content_type",
         "_deadline",
@@ -133,16 +136,20 @@ class Exchange:
         "_dispatches",
         "_engine_id",
         "_envelope",
+        "_failed_by",
         "_first_content",
+        "_former",
         "_held",
         "_held_bytes",
         "_last_heard",
         "_lease",
+        "_parsed_at",
         "_parsing",
         "_paused_at",
         "_pool",
         "_proxy",
         "_queue_until",
+        "_queued_at",
         "_rename",
         "_replica_id",
         "_resent",
@@ -154,6 +161,8 @@ class Exchange:
         "_ticket",
         "_turned_away",
         "_unsent",
+        "_waited",
+        "_waits_since",
         "operation",
         "principal",
         "refusal",
@@ -196,8 +205,14 @@ class Exchange:
         self._held_bytes = 0
         self._dispatches = self._turned_away = 0
         self._resent = False
+        self._parsed_at: float | None = None
+        self._queued_at: float | None = None
+        self._waits_since = self._waited = 0.0
         self._dispatched_at: float | None = None
         self._first_content: float | None = None
+        self._choice: Choice | None = None
+        self._former: tuple[Attempt, ...] = ()
+        self._failed_by: Fault | None = None
         self._paused_at: float | None = None
 
     def __repr__(self) -> str:
@@ -249,6 +264,7 @@ class Exchange:
             return
         proxy, envelope, principal = self._proxy, read, self.principal
         self._envelope, self._stripped = envelope, envelope.stripped
+        self._parsed_at = proxy.clock()
         try:
             pool = proxy.catalog.resolve(envelope.model)
             if principal is None or not principal.may_use(pool.model):
@@ -267,7 +283,7 @@ class Exchange:
                 Tier.DEFAULT,
                 envelope,
             )
-            self._queue_until = min(proxy.clock() + proxy.timeouts.queue, self._deadline)
+            self._queue_until = min(self._parsed_at + proxy.timeouts.queue, self._deadline)
             admitted = proxy.admission.admit(pool, call, self, self._queue_until)
         except GatewayError as error:
             self.refuse(error)
@@ -276,7 +292,7 @@ class Exchange:
             self.granted(admitted)
         else:
             self._ticket = admitted
-            self._enter(WAITING)
+            self._wait(self._parsed_at)
 
     def refuse(self, error: GatewayError) -> None:
         """Answer `error`: for what is wrong with the request, and whatever ends it before content was sent."""
@@ -327,6 +343,8 @@ class Exchange:
     def granted(self, lease: Lease) -> None:
         """A slot is ours."""
         self._ticket = None
+        if self.state is WAITING:
+            self._waited += self._proxy.clock() - self._waits_since
         self._dispatch(lease, fresh=False)
 
     def evicted(self, error: GatewayError) -> None:
@@ -422,6 +440,7 @@ class Exchange:
         self._lease = lease
         self._dispatches += 1
         self._replica_id = lease.replica.endpoint.id
+        self._choice = lease.choice
         self._dispatched_at = self._last_heard = proxy.clock()
         self._scanner = Scanner(strip_usage=envelope.strip_usage) if envelope.stream else None
         self._rename = None if lease.model == envelope.model else proxy.rename(lease.model, envelope.model)
@@ -511,6 +530,7 @@ class Exchange:
     def _fault(self, fault: Fault, out: bytes = b"") -> None:
         """The engine failed this call. `out` is what of its stream may still go to the client."""
         self._close_sending()
+        self._failed_by = fault
         ended = _ENDED.get(fault, Ended.FAILED)
         decision = decide(fault, self._situation())
         if fault is Fault.LOST or fault is Fault.STALE:  # an engine that dies closes its kept connections too
@@ -518,6 +538,7 @@ class Exchange:
         if decision is Decision.RESEND and self._lease is not None:
             self._resent = True
             self._dispatches -= 1
+            self._begin_anew(fault)
             self._dispatch(self._lease, fresh=True)
             return
         if decision is Decision.MOVE and self._move(fault, ended):
@@ -553,6 +574,7 @@ class Exchange:
             return fault is Fault.BUSY and self._wait_again(self._pool, self._call)
         if fault not in UNTOUCHED:
             self._proxy.budget(self._pool.model).spend()
+        self._begin_anew(fault)
         self._dispatch(replacement, fresh=False)
         return True
 
@@ -562,10 +584,28 @@ class Exchange:
             ticket = self._proxy.admission.readmit(pool, call, self, self._queue_until)
         except QueueFull:
             return False
+        self._begin_anew(Fault.BUSY)
         self._ticket = ticket
         self._dispatched_at = None
-        self._enter(WAITING)
+        self._wait(self._proxy.clock())
         return True
+
+    def _wait(self, now: float) -> None:
+        """A place in the queue is taken."""
+        self._waits_since = now
+        if self._queued_at is None:
+            self._queued_at = now
+        self._enter(WAITING)
+
+    def _begin_anew(self, fault: Fault) -> None:
+        """The last attempt is over, and not the last after all."""
+        replica, dispatched_at = self._replica_id, self._dispatched_at
+        assert replica is not None  # noqa: S101 - only what was dispatched can have failed
+        assert dispatched_at is not None  # noqa: S101 - the same
+        now = self._proxy.clock()
+        attempt = Attempt(replica, dispatched_at, now, fault.value, self._choice)
+        self._former = (*self._former[1 - MOST_ATTEMPTS :], attempt)
+        self._failed_by = None
 
     def _check_quarantine(self, principal: Principal, envelope: Envelope) -> None:
         body = envelopes.upstream_body(envelope, envelope.model)
@@ -619,6 +659,9 @@ class Exchange:
         usage: Usage | None = None,
     ) -> None:
         """Give back all that is held and tell of it, once. Nothing of the Exchange acts after this."""
+        now, call, failed_by = self._proxy.clock(), self._call, self._failed_by
+        if self.state is WAITING:
+            self._waited += now - self._waits_since
         self._enter(state)
         self._close_sending()
         parsing, self._parsing = self._parsing, None
@@ -655,8 +698,18 @@ class Exchange:
                 self._arrived,
                 self._dispatched_at,
                 self._first_content,
-                self._proxy.clock(),
+                now,
                 self._client.address,
+                Trail(
+                    None if call is None else call.tier,
+                    self._deadline,
+                    self._parsed_at,
+                    self._queued_at,
+                    self._waited,
+                    self._former,
+                    None if failed_by is None else failed_by.value,
+                    self._choice,
+                ),
             ),
         )
 
@@ -676,7 +729,24 @@ class Exchange:
     def _own_headers(self) -> Headers:
         """What every answer of this call says of it."""
         name = (b"x-request-id", self.request_id.encode())
-        return (name, (b"x-cascadia-stripped", self._stripped)) if self._stripped else (name,)
+        timing = (b"server-timing", self._timing())
+        if self._stripped:
+            return (name, timing, (b"x-cascadia-stripped", self._stripped))
+        return (name, timing)
+
+    def _timing(self) -> bytes:
+        """Where the time went until now, in milliseconds (W3C Server Timing). Names nothing of ours but the queue."""
+        now, dispatched_at = self._proxy.clock(), self._dispatched_at
+        total = (now - self._arrived) * 1e3
+        if dispatched_at is not None:
+            spent = self._waited * 1e3, (now - dispatched_at) * 1e3, total
+            return b"queue;dur=%.1f, upstream;dur=%.1f, total;dur=%.1f" % spent
+        if self.state is WAITING:
+            return b"queue;dur=%.1f, total;dur=%.1f" % (
+                (self._waited + now - self._waits_since) * 1e3,
+                total,
+            )
+        return b"total;dur=%.1f" % total
 
 
 def _too_long() -> DeadlineExceeded:

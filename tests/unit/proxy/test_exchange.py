@@ -18,12 +18,14 @@ from gateway.balancer import POLICIES
 from gateway.core.call import Operation
 from gateway.core.errors import Draining
 from gateway.core.outcome import End, Outcome
+from gateway.explain.phases import phases
+from gateway.explain.record import kept, told
 from gateway.fleet.catalog import Catalog
 from gateway.fleet.endpoint import Condition, Endpoint, Sighting, TcpAddress
 from gateway.openai.operations import CHAT
 from gateway.openai.structure import LARGE_BYTES
 from gateway.proxy.client import Headers, Part
-from gateway.proxy.exchange import Exchange, State
+from gateway.proxy.exchange import MOST_ATTEMPTS, Exchange, State
 from gateway.proxy.proxy import Proxy, Timeouts
 from gateway.transport import Loss, Sink
 from tests.support.aside import HeldAside
@@ -322,6 +324,19 @@ class Life(RuleBasedStateMachine):
             elif client.end is Part.BROKEN:
                 assert DONE not in client.sent
                 assert json.loads(client.sent.split(b"data: ")[-1])["error"]["code"] == "stream_interrupted"
+
+    @invariant()
+    def every_end_can_be_explained(self) -> None:
+        """Its phases follow each other without a gap, and are as long as the call was."""
+        for end in self.world.ends:
+            record = told(kept(end))
+            found = list(phases(record))
+            assert all(each.begin <= each.end for each in found)
+            edges = [each.begin for each in found] + [record.ended]
+            assert edges == [record.arrived] + [each.end for each in found]
+            queued = sum(each.end - each.begin for each in found if each.name == "queue")
+            assert queued == pytest.approx(record.waited)
+            assert len(record.former) <= MOST_ATTEMPTS
 
     @invariant()
     def dispatches_are_bounded(self) -> None:
