@@ -43,6 +43,7 @@ from gateway.fleet.discovery.base import Discovery
 from gateway.fleet.discovery.roster import RosterDiscovery
 from gateway.fleet.discovery.static import Server, StaticDiscovery
 from gateway.fleet.endpoint import parse_address
+from gateway.fleet.scraper import Scraper
 from gateway.listen import Listener, listen
 from gateway.observe import logs
 from gateway.observe.metrics import Gauge, Metrics
@@ -57,7 +58,7 @@ from gateway.proxy.guarded import GuardedProtocol, guarded_protocol
 from gateway.proxy.hosts import ANY, Hosts
 from gateway.proxy.proxy import SWEEP_EVERY, Proxy, Timeouts
 from gateway.store import Database, postgres, sqlite
-from gateway.transport import Http1
+from gateway.transport import Http1, Page
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -67,6 +68,8 @@ if TYPE_CHECKING:
 DISTRIBUTION = "cascadia-gateway"
 KEYS_EVERY = 2.0
 """Seconds between two looks at the key file: a revoked key stops working in less than 5 s."""
+SCRAPE_EVERY = 0.25
+"""Seconds between two looks at which engine is due to be asked for its load."""
 LONGEST_CLOSE = 5.0
 """Seconds that connections get to close once no call is left."""
 
@@ -108,6 +111,7 @@ class Gateway:
     recorder: Recorder
     database: Database
     """Opened by who first asks it, never on the way to the first request."""
+    scraper: Scraper
 
     def sweep(self) -> None:
         """End what has waited too long; to be called every `SWEEP_EVERY` seconds."""
@@ -147,7 +151,8 @@ def build(
         POLICIES[config.admission.policy], max_queue=config.admission.max_queue, clock=clock
     )
     transport = Http1(connect_seconds=config.timeouts.connect, clock=clock)
-    catalog = Catalog(on_gone=transport.forget)
+    catalog = Catalog(on_gone=transport.forget, clock=clock)
+    chance = rng or random.Random()  # noqa: S311 - request ids are names and no secrets: a system call less each
     authenticator = _authenticator(config, paths)
     watchdog = Watchdog()
     recorder = Recorder(max_records=config.explain.records, max_bytes=config.explain.max_bytes)
@@ -172,7 +177,7 @@ def build(
         max_body_bytes=config.server.max_body_bytes,
         max_held_bytes=max(memory.limit_bytes() // memory.HELD_SHARE, config.server.max_body_bytes),
         clock=clock,
-        rng=rng or random.Random(),  # noqa: S311 - request ids are names and no secrets: a system call less each
+        rng=chance,
         on_end=ended,
         rules=_rules(config),
         aside=aside,
@@ -202,6 +207,13 @@ def build(
         watchdog=watchdog,
         recorder=recorder,
         database=_database(config, paths),
+        scraper=Scraper(
+            catalog,
+            Page(transport),
+            {name: adapter.metrics_path for name, adapter in ADAPTERS.items() if adapter.metrics_path},
+            clock=clock,
+            rng=chance,
+        ),
     )
 
 
@@ -282,7 +294,7 @@ async def _running(
         _server(gateway.admin, guarded_protocol(gateway.admin_guard)),
     ]
     background = [discovery.watch(_publish(gateway.catalog, discovery)) for discovery in gateway.discoveries]
-    background += [_sweep(gateway), gateway.watchdog.beat()]
+    background += [_sweep(gateway), _scrape(gateway.scraper), gateway.watchdog.beat()]
     if isinstance(gateway.authenticator, FileKeys):
         background.append(_follow_keys(gateway.authenticator))
     with Stop().on_signals() as stop:
@@ -299,6 +311,7 @@ async def _running(
             for server in servers:
                 server.should_exit = True
             await asyncio.gather(*serving)
+            gateway.scraper.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -375,6 +388,12 @@ async def _sweep(gateway: Gateway) -> None:
             gateway.guard.is_pressed = used > memory.PRESSED
             gateway.proxy.is_full = used > memory.FULL
         gateway.sweep()
+
+
+async def _scrape(scraper: Scraper) -> None:
+    while True:
+        await asyncio.sleep(SCRAPE_EVERY)
+        scraper.sweep()
 
 
 async def _follow_keys(keys: FileKeys) -> None:

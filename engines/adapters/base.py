@@ -12,6 +12,8 @@ class Adapter:
     name: str
     models_path: str
     """Path of the model list: asked to learn what a server serves, and whether it answers."""
+    metrics_path: str | None
+    """Path of the page on which it tells its load, in vLLM's words; `None` when it has none that we can read."""
     idle_seconds: float
     """How long to keep an idle connection to a server with default settings: less than it keeps it itself, so that a
     request is not sent into a connection that the server is closing."""

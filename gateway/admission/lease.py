@@ -38,6 +38,7 @@ class Lease:
         """The replica's own name for the model."""
         self._on_release: Callable[[Replica, Ended], None] | None = on_release
         replica.in_flight += 1
+        replica.dispatches += 1
 
     def __repr__(self) -> str:
         return f"<Lease {self.replica.endpoint.id} {'held' if self._on_release else 'released'}>"

@@ -24,9 +24,11 @@ class Catalog:
         *,
         on_change: Callable[[], None] = lambda: None,
         on_gone: Callable[[Endpoint], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.on_change = on_change
         self.on_gone = on_gone
+        self._clock = clock
         self._pools: dict[str, Pool] = {}
         self._sources: dict[str, dict[str, Replica]] = {}
         self._created: dict[str, int] = {}
@@ -68,11 +70,14 @@ class Catalog:
             self.on_gone(replica.endpoint)
         self.on_change()
 
-    @staticmethod
-    def _keep_or_make(known: Replica | None, sighting: Sighting) -> Replica:
+    def _keep_or_make(self, known: Replica | None, sighting: Sighting) -> Replica:
         if known is None or known.endpoint != sighting.endpoint:
             known = Replica(sighting.endpoint, sighting.condition)
+        elif sighting.condition is Condition.READY and known.condition is not Condition.READY:
+            known.came_back(self._clock())
         known.condition = sighting.condition
+        known.is_another = sighting.is_another
+        known.is_doubted = known.is_doubted or known.is_another
         known.ready_in = sighting.ready_in
         return known
 

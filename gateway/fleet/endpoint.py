@@ -72,8 +72,12 @@ class Condition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """An endpoint and the condition it was last seen in. `ready_in` is a guess in seconds, `None` when unknown."""
+    """An endpoint and the condition it was last seen in. `ready_in` is a guess in seconds, `None` when unknown.
+
+    `is_another`: what answers there is not what answered before, and gets no work.
+    """
 
     endpoint: Endpoint
     condition: Condition
     ready_in: float | None = None
+    is_another: bool = False

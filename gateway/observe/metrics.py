@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from gateway.core.outcome import OnEnd
 from gateway.fleet.pool import serving
+from gateway.observe.fleet import fleet_gauges
 from gateway.observe.tally import Tally
 
 if TYPE_CHECKING:
@@ -113,3 +114,4 @@ class _State(Collector):
             up.add_metric([replica.endpoint.id], replica.is_serving() and not replica.is_ejected(now))
         yield in_flight
         yield up
+        yield from fleet_gauges(tuple(self._catalog.replicas()), tuple(self._catalog.pools()), now)

@@ -43,6 +43,7 @@ from gateway.core.errors import (
 )
 from gateway.core.outcome import Attempt, Choice, End, Outcome, Trail, Usage
 from gateway.fleet.pool import Pool
+from gateway.fleet.replica import STUCK_SECONDS, Replica
 from gateway.openai import answer as answers
 from gateway.openai import envelope as envelopes
 from gateway.openai import errors
@@ -396,8 +397,9 @@ class Exchange:
     def tick(self, now: float) -> None:
         """Time has passed: end what has waited too long. Waiting in the queue is bounded by the queue."""
         timeouts = self._proxy.timeouts
-        if self._lease is not None and self._last_heard != self._dispatched_at:
-            self._lease.replica.heard(self._last_heard)
+        if self._lease is not None and self._is_stuck(self._lease.replica, now):
+            self._fault(Fault.STUCK)
+            return
         if self.state is READING:
             if now - self._arrived > timeouts.body:
                 self.refuse(RequestTimeout("The request body did not arrive in time."))
@@ -412,6 +414,15 @@ class Exchange:
                 self._give_up(_too_long(), Ended.UNJUDGED)
             elif is_stream and now - self._dispatched_at > timeouts.first_token:
                 self._fault(Fault.TIMEOUT)
+
+    def _is_stuck(self, replica: Replica, now: float) -> bool:
+        """Tell `replica` what was heard of it. Whether there is no use in waiting for it."""
+        if self._last_heard != self._dispatched_at:
+            replica.heard(self._last_heard)
+        if now - self._last_heard <= STUCK_SECONDS or self._paused_at is not None or self._is_complete():
+            return False
+        replica.is_awaited = True
+        return replica.is_stuck
 
     def _tick_streaming(self, now: float) -> None:
         stall = self._proxy.timeouts.stall
@@ -484,7 +495,10 @@ class Exchange:
         self._held = b""
         self._first_content = self._last_heard
         if self._pool is not None and self._dispatched_at is not None:
-            self._pool.waited(self._last_heard - self._dispatched_at)
+            waited = self._last_heard - self._dispatched_at
+            self._pool.waited(waited)
+            if self._lease is not None:
+                self._lease.replica.pace.first.take(waited)
         self._clear()
         self._enter(STREAMING)
         if self._paused_at is not None:  # the client has not read what it was sent before this call
@@ -627,6 +641,15 @@ class Exchange:
         if self._proxy.quarantine.has_suspects:
             self._proxy.quarantine.clear(self._tenant(), self._sent_body())
 
+    def _learn(self, lease: Lease, usage: Usage) -> None:
+        """What a whole answer says of the replica that gave it."""
+        if self.state is DONE and self._first_content is not None and self._dispatched_at is not None:
+            is_stream = self._scanner is not None
+            begun = self._first_content if is_stream else self._dispatched_at
+            tokens = usage.completion_tokens - is_stream
+            if tokens > 0:
+                lease.replica.pace.token.take((self._last_heard - begun) / tokens)
+
     def _sent_body(self) -> bytes:
         assert self._envelope is not None  # noqa: S101 - nothing is dispatched before its body was read
         return envelopes.upstream_body(self._envelope, self._envelope.model)
@@ -678,6 +701,8 @@ class Exchange:
         envelope, pool = self._envelope, self._pool
         if outcome is _ANSWERED:
             self._clear()
+            if lease is not None and usage is not None:
+                self._learn(lease, usage)
         self._proxy.held_bytes -= self._held_bytes
         # A kept connection keeps its last Exchange: not the request and the answer with it.
         self._envelope, self._call, self._body = None, None, []
@@ -766,6 +791,6 @@ def _error_of(fault: Fault, retry_after: int) -> GatewayError:
         return QueueFull("Every engine of this model is busy. Try again later.", retry_after=retry_after)
     if fault is Fault.OURS:
         return exhausted()
-    if fault is Fault.TIMEOUT:
+    if fault is Fault.TIMEOUT or fault is Fault.STUCK:
         return UpstreamTimeout("The engine did not answer in time.")
     return UpstreamLost("The engine failed before it answered.")

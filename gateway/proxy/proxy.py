@@ -171,6 +171,8 @@ class Proxy:
             exchange.tick(now)
         for replica in self.catalog.replicas():
             replica.tick(now)
+        for pool in self.catalog.pools():
+            pool.tick()
         self.quarantine.sweep()
         self.admission.wake()
 

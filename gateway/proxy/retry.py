@@ -27,6 +27,7 @@ class Fault(Enum):
     GARBAGE = "garbage"  # an answer that is not one
     FAILED = "failed"  # an error that is the engine's own
     BUSY = "busy"  # turned away for load
+    STUCK = "stuck"  # the engine does nothing, by its own count of steps
     TIMEOUT = "timeout"  # nothing in time
 
 

@@ -2,5 +2,6 @@
 
 from gateway.transport.base import Loss, Sending, Sink, Transport
 from gateway.transport.http1 import Http1
+from gateway.transport.page import Page
 
-__all__ = ["Http1", "Loss", "Sending", "Sink", "Transport"]
+__all__ = ["Http1", "Loss", "Page", "Sending", "Sink", "Transport"]

@@ -19,6 +19,8 @@ from gateway.core.call import ANONYMOUS
 from gateway.core.errors import GatewayError
 from gateway.core.outcome import End, Outcome, Usage
 from gateway.fleet.endpoint import Condition, Endpoint, Sighting, UnixAddress
+from gateway.fleet.load import Load
+from gateway.fleet.pace import ENOUGH
 from gateway.openai.fields import SHAPES
 from gateway.openai.operations import CHAT, COMPLETIONS
 from gateway.openai.privileges import PRIVILEGED, privileged
@@ -106,6 +108,11 @@ def _have_a_past(gateway: Gateway) -> None:
         idle_seconds=1.0,
     )
     gateway.catalog.publish("test", [Sighting(endpoint, Condition.READY)])
+    for replica in gateway.catalog.replicas():
+        replica.saw(Load(running=0.0, waiting=0.0, kv_usage=0.0), 0.0)
+        for _ in range(ENOUGH):
+            replica.pace.first.take(0.1)
+            replica.pace.token.take(0.1)
     gateway.proxy._on_end(
         End(
             request_id="req-1",

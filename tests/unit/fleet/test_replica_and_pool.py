@@ -73,7 +73,8 @@ def test_failing_more_often_than_not_ejects_too_and_ten_calls_are_needed_for_tha
 
 def test_after_an_ejection_one_call_at_a_time_shows_whether_it_is_well() -> None:
     sound, bad = replica("sound"), replica("bad")
-    bad.refused(0.0)
+    for _ in range(EJECT_AFTER):
+        bad.failed(0.0)
     both = pool(sound, bad)
     after = FIRST_EJECTION
     assert both.candidates(after) == [sound, bad]
