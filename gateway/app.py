@@ -32,9 +32,8 @@ from gateway import descriptors, memory
 from gateway.admission import Admission
 from gateway.api import health
 from gateway.api.control import admin_app, public_app
-from gateway.auth.anonymous import Anonymous
-from gateway.auth.base import Authenticator
-from gateway.auth.keys import FileKeys, KeyFile, KeyFileError
+from gateway.auth.directory.directory import Directory
+from gateway.auth.private import KeyFileError
 from gateway.balancer import POLICIES
 from gateway.core.outcome import End
 from gateway.explain import Recorder
@@ -44,6 +43,7 @@ from gateway.fleet.discovery.roster import RosterDiscovery
 from gateway.fleet.discovery.static import Server, StaticDiscovery
 from gateway.fleet.endpoint import parse_address
 from gateway.fleet.scraper import Scraper
+from gateway.identity import Identity, identity_of
 from gateway.listen import Listener, listen
 from gateway.observe import logs
 from gateway.observe.metrics import Gauge, Metrics
@@ -100,7 +100,7 @@ class Gateway:
     admission: Admission
     transport: Http1
     aside: Aside
-    authenticator: Authenticator
+    identity: Identity
     discoveries: tuple[Discovery, ...]
     app: AsgiDriver
     admin: FastAPI
@@ -141,8 +141,8 @@ def build(
 
     `aside` reads large bodies; by default one thread, which the first of them starts.
 
-    Raises `KeyFileError` when the API keys cannot be read, `SecretFileError` when an upstream's key or the
-    database's password cannot.
+    Raises `KeyFileError` when the API keys cannot be read, `DirectoryConflict` when they contradict `config`,
+    `SecretFileError` when an upstream's key or the database's password cannot be read.
     """
     aside = aside or OneThread()
     registry = CollectorRegistry()
@@ -153,7 +153,7 @@ def build(
     transport = Http1(connect_seconds=config.timeouts.connect, clock=clock)
     catalog = Catalog(on_gone=transport.forget, clock=clock)
     chance = rng or random.Random()  # noqa: S311 - request ids are names and no secrets: a system call less each
-    authenticator = _authenticator(config, paths)
+    identity = identity_of(config, paths)
     watchdog = Watchdog()
     recorder = Recorder(max_records=config.explain.records, max_bytes=config.explain.max_bytes)
 
@@ -163,7 +163,7 @@ def build(
         on_end(end)
 
     proxy = Proxy(
-        authenticator=authenticator,
+        authenticator=identity.authenticator,
         catalog=catalog,
         admission=admission,
         transport=transport,
@@ -198,9 +198,11 @@ def build(
         admission=admission,
         transport=transport,
         aside=aside,
-        authenticator=authenticator,
+        identity=identity,
         discoveries=_discoveries(config, paths),
-        app=AsgiDriver(proxy, public_app(catalog, authenticator, health_routes(detailed=False), registry)),
+        app=AsgiDriver(
+            proxy, public_app(catalog, identity.authenticator, health_routes(detailed=False), registry)
+        ),
         admin=admin_app(health_routes(detailed=True), registry),
         guard=guard,
         admin_guard=_guard(config, config.server.admin_listen, clock, rng),
@@ -295,8 +297,8 @@ async def _running(
     ]
     background = [discovery.watch(_publish(gateway.catalog, discovery)) for discovery in gateway.discoveries]
     background += [_sweep(gateway), _scrape(gateway.scraper), gateway.watchdog.beat()]
-    if isinstance(gateway.authenticator, FileKeys):
-        background.append(_follow_keys(gateway.authenticator))
+    if gateway.identity.directory is not None:
+        background.append(_follow(gateway.identity.directory))
     with Stop().on_signals() as stop:
         serving = [
             asyncio.create_task(server.serve(sockets=[listener.socket]))
@@ -396,11 +398,11 @@ async def _scrape(scraper: Scraper) -> None:
         scraper.sweep()
 
 
-async def _follow_keys(keys: FileKeys) -> None:
+async def _follow(directory: Directory) -> None:
     while True:
         await asyncio.sleep(KEYS_EVERY)
         try:
-            if keys.reload_if_changed():
+            if await directory.refresh():
                 log.info("API keys reloaded")
         except KeyFileError as error:
             log.warning("API keys not reloaded", extra={"error": str(error)})
@@ -528,12 +530,6 @@ def _rules(config: Config) -> Rules:
 
 def _caps(caps: CapsOf) -> Caps:
     return Caps(*[getattr(caps, name) for name in Caps._fields])
-
-
-def _authenticator(config: Config, paths: Paths) -> Authenticator:
-    if config.auth.mode == "anonymous":
-        return Anonymous()
-    return FileKeys(KeyFile(config.auth.keys_file or paths.keys, paths.pepper, time.time))
 
 
 def _discoveries(config: Config, paths: Paths) -> tuple[Discovery, ...]:

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Request
 from gateway.auth.base import Authenticator
 from gateway.auth.credential import bearer
 from gateway.core.call import Principal
-from gateway.core.errors import ModelNotFound
+from gateway.core.errors import Forbidden, ModelNotFound
 from gateway.fleet.catalog import Catalog
 from gateway.fleet.pool import Pool, serving
+from gateway.openai.operations import MODELS
 
 
 def router(catalog: Catalog, authenticator: Authenticator) -> APIRouter:
@@ -22,7 +23,10 @@ def router(catalog: Catalog, authenticator: Authenticator) -> APIRouter:
         token = None
         for value in request.headers.getlist("authorization"):
             token = bearer(value.encode("latin-1"), token)
-        return authenticator.authenticate(token)
+        principal = authenticator.authenticate(token, None if request.client is None else request.client.host)
+        if not principal.may_call(MODELS):
+            raise Forbidden("This key may not be used for this.")
+        return principal
 
     def describe(pool: Pool) -> dict[str, Any]:
         return {

@@ -9,7 +9,7 @@ from gateway.core.call import ANONYMOUS, Principal
 class Anonymous:
     """Takes every request as the one anonymous caller."""
 
-    def authenticate(self, credential: bytes | None) -> Principal:  # noqa: ARG002 - the protocol's shape
+    def authenticate(self, credential: bytes | None, address: str | None = None) -> Principal:  # noqa: ARG002 - the protocol's shape
         """Return the anonymous caller, whatever was sent."""
         return ANONYMOUS
 

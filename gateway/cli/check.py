@@ -47,7 +47,7 @@ def check(
 def _build(setting: Setting) -> None:
     """Connect the whole gateway. A key file that is not there yet is no fault: the first start makes it."""
     from gateway.app import build
-    from gateway.cli.keyring import key_file
+    from gateway.identity import key_file
 
     config = setting.config
     if config.auth.mode == "keys" and not key_file(config, setting.paths).path.exists():

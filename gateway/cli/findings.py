@@ -161,8 +161,8 @@ def _ports(setting: Setting) -> Iterator[Finding]:
 
 
 def _keys(setting: Setting) -> Iterator[Finding]:
-    from gateway.auth.keys import KeyFileError
-    from gateway.cli.keyring import key_file
+    from gateway.auth.private import KeyFileError
+    from gateway.identity import key_file
 
     if setting.config.auth.mode == "anonymous":
         yield Finding(

@@ -1,17 +1,10 @@
-"""The key file of a configuration, as the verbs use it."""
+"""The first key of a configuration, as the verbs that start a gateway make it."""
 
 from __future__ import annotations
 
-import time
-
 from config.paths import Paths
 from config.schema import Config
-from gateway.auth.keys import FileKeys, KeyFile
-
-
-def key_file(config: Config, paths: Paths) -> KeyFile:
-    """The key file that `config` names."""
-    return KeyFile(config.auth.keys_file or paths.keys, paths.pepper, time.time)
+from gateway.identity import identity_of, key_file
 
 
 def first_key(config: Config, paths: Paths) -> str | None:
@@ -21,9 +14,8 @@ def first_key(config: Config, paths: Paths) -> str | None:
     """
     if config.auth.mode != "keys":
         return None
-    file = key_file(config, paths)
-    created = file.create_first()
+    created = key_file(config, paths).create_first()
     if created is None:
-        FileKeys(file)
+        identity_of(config, paths)
         return None
     return created.text

@@ -57,6 +57,11 @@ def _wrong_keys(error: Exception) -> Failure:
     return Failure(str(error), fix=fix, next_command="cascadia keys list", code=ExitCode.CONFIG)
 
 
+def _two_owners(error: Exception) -> Failure:
+    fix = "mend the configuration, or the directory with the configuration as it was"
+    return Failure(str(error), fix=fix, next_command="cascadia config show", code=ExitCode.CONFIG)
+
+
 def _taken(error: Any) -> Failure:
     from gateway.cli.instance import taken
 
@@ -83,7 +88,8 @@ def _told(error: Exception, code: ExitCode) -> Failure:
 
 _TRANSLATIONS: tuple[tuple[str, str, Callable[[Any], Failure]], ...] = (
     ("config.problems", "ConfigErrors", _wrong_config),
-    ("gateway.auth.keys", "KeyFileError", _wrong_keys),
+    ("gateway.auth.private", "KeyFileError", _wrong_keys),
+    ("gateway.auth.directory.contents", "DirectoryConflict", _two_owners),
     ("gateway.listen", "ListenError", _taken),
     ("engines.launch.errors", "AlreadySupervised", _not_now),
     ("engines.launch.errors", "LaunchError", _never),

@@ -27,7 +27,10 @@ VERBS = (
     Verb("version", "version", "Look", "Versions of the program, Python and the engine"),
     Verb("check", "check", "Configure", "Check the configuration and the engines without starting anything"),
     Verb("config", "configuration", "Configure", "Show what is in force and why, or the file's schema"),
-    Verb("keys", "keys", "Configure", "Create, list and revoke API keys"),
+    Verb("keys", "keys", "Configure", "Create, list, rotate and revoke API keys"),
+    Verb("users", "users", "Configure", "Create, list and suspend users and service accounts"),
+    Verb("teams", "teams", "Configure", "Create, list and suspend teams"),
+    Verb("organisations", "organisations", "Configure", "Create, list and suspend organisations"),
     Verb("completion", "completion", "Configure", "Print the completion script of a shell"),
 )
 
@@ -49,7 +52,7 @@ def overview() -> str:
     for index, verb in enumerate(VERBS):
         if index == 0 or verb.heading != VERBS[index - 1].heading:
             lines += ["", f"{verb.heading}:"]
-        lines.append(f"  {verb.name:<12}{verb.summary}")
+        lines.append(f"  {verb.name:<15}{verb.summary}")
     return _FRAME.format(verbs="\n".join(lines))
 
 

@@ -18,11 +18,28 @@ class Tier(IntEnum):
     PRIORITY = 2
 
 
+class Role(StrEnum):
+    """What a caller may do to the administration: read it; make and revoke keys as well; change everything."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+class Reach(StrEnum):
+    """Over what a role holds: the caller's own team, its whole organisation, or all of them."""
+
+    TEAM = "team"
+    ORGANISATION = "organisation"
+    EVERYTHING = "everything"
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who is calling. `models` is `None` for all models, else the public names this caller may use.
 
-    `tenant` is the team: fairness is between tenants, in proportion to their `weight`.
+    `tenant` is the team: fairness is between tenants, in proportion to their `weight`. A caller with a `role` came
+    to administer and may not infer: one credential never does both.
     """
 
     tenant: str
@@ -33,10 +50,20 @@ class Principal:
     """A person or a service account, where the key belongs to one."""
     highest_tier: Tier = Tier.PRIORITY
     weight: float = 1.0
+    model_prefixes: tuple[str, ...] = ()
+    """What the names of further models begin with that this caller may use."""
+    operations: frozenset[str] | None = None
+    """Names of the operations this caller may ask for, `models` among them; `None` for all."""
+    role: Role | None = None
+    reach: Reach = Reach.TEAM
 
     def may_use(self, model: str) -> bool:
         """Whether this caller may name `model`."""
-        return self.models is None or model in self.models
+        return self.models is None or model in self.models or model.startswith(self.model_prefixes)
+
+    def may_call(self, operation: str) -> bool:
+        """Whether this caller may ask for `operation`."""
+        return self.role is None and (self.operations is None or operation in self.operations)
 
 
 ANONYMOUS = Principal(tenant="anonymous", key_id="-")

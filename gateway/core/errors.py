@@ -108,6 +108,20 @@ class RequestTimeout(ClientError):
     code = "request_timeout"
 
 
+class Conflict(ClientError):
+    """What is there already, or belongs to the configuration file, or is still needed, stands in the way."""
+
+    status = 409
+    code = "conflict"
+
+
+class VersionMismatch(ClientError):
+    """The object was changed since the caller read it: read it again."""
+
+    status = 412
+    code = "version_mismatch"
+
+
 class BodyTooLarge(ClientError):
     """More bytes than one request may send."""
 

@@ -9,6 +9,9 @@ from gateway.core.call import Operation, Permission
 CHAT = Operation("chat", b"POST", b"/v1/chat/completions", Permission.INFER)
 COMPLETIONS = Operation("completions", b"POST", b"/v1/completions", Permission.INFER)
 
+MODELS = "models"
+"""Names the list of models where a key is restricted to operations."""
+
 OPERATIONS: Mapping[tuple[bytes, bytes], Operation] = {
     (operation.method, operation.path): operation for operation in (CHAT, COMPLETIONS)
 }

@@ -14,7 +14,14 @@ from gateway.admission import Admission
 from gateway.auth.base import Authenticator
 from gateway.auth.credential import bearer
 from gateway.core.call import Operation, Principal
-from gateway.core.errors import BodyTooLarge, Draining, GatewayError, InvalidRequest, UnsupportedMediaType
+from gateway.core.errors import (
+    BodyTooLarge,
+    Draining,
+    Forbidden,
+    GatewayError,
+    InvalidRequest,
+    UnsupportedMediaType,
+)
 from gateway.core.outcome import End, OnEnd
 from gateway.fleet.catalog import Catalog
 from gateway.openai.envelope import Reader
@@ -128,9 +135,10 @@ class Proxy:
                     request_id = value.decode()
             if other is not None and credential is not None:
                 raise InvalidRequest("More than one credential: send Authorization or x-api-key, not both.")
-            principal = self.authenticator.authenticate(credential)
-            if self._is_draining or self.is_full:
-                raise self._closed()
+            principal = self.authenticator.authenticate(credential, client.address)
+            may_call = principal.may_call(operation.name)
+            if self._is_draining or self.is_full or not may_call:
+                raise self._closed(may_call=may_call)
         except GatewayError as error:
             refusal = error.with_traceback(None)  # a traceback holds this frame, and the frame would hold it
             request_id = request_id or _wanted_id(headers)
@@ -139,7 +147,9 @@ class Proxy:
         self._live[exchange] = None
         return exchange
 
-    def _closed(self) -> GatewayError:
+    def _closed(self, *, may_call: bool) -> GatewayError:
+        if not may_call:
+            return Forbidden("This key may not be used for this.")
         if self.is_draining:
             return Draining("This gateway is shutting down. Try again.", retry_after=1)
         return exhausted()

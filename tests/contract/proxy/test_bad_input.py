@@ -294,13 +294,13 @@ async def test_an_escaped_path_is_another_path(gateway, engine, path) -> None:
 async def test_keys_open_and_everything_else_reads_the_same(locked, engine, keys) -> None:
     good = keys.create("good").text
     revoked = keys.create("revoked").text
-    locked.parts.authenticator.reload_if_changed()
+    await locked.parts.identity.directory.refresh()
     peer = await locked.connect()
     assert (
         await peer.ask(request(BODY, more_headers=[("authorization", f"Bearer {revoked}")]))
     ).status == 200
     keys.revoke("revoked")
-    assert locked.parts.authenticator.reload_if_changed()
+    assert await locked.parts.identity.directory.refresh()
     changed = good[:-10] + ("a" if good[-10] != "a" else "b") + good[-9:]
     bodies = set()
     for token in (revoked, changed, good + "x", good[:-1], "sk-x", "é", "x" * 10_000):
@@ -319,7 +319,7 @@ async def test_keys_open_and_everything_else_reads_the_same(locked, engine, keys
 
 async def test_a_key_for_other_models_sees_no_more_than_an_unknown_model(locked, engine, keys) -> None:
     other = keys.create("other", models=("other-model",)).text
-    locked.parts.authenticator.reload_if_changed()
+    await locked.parts.identity.directory.refresh()
     peer = await locked.connect()
     asked = [("authorization", f"Bearer {other}")]
     forbidden = await peer.ask(request(BODY, more_headers=asked))

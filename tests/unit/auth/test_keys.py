@@ -1,5 +1,6 @@
 """API keys: made, stored, checked, revoked; the secret is nowhere but in its owner's hands."""
 
+import hmac
 import json
 import random
 import stat
@@ -10,7 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.auth.keys import FileKeys, KeyFile, KeyFileError, UnknownKey, is_well_formed
+from gateway.auth.callers import Keys
+from gateway.auth.directory.contents import EMPTY
+from gateway.auth.keys import FileStore, KeyFile, KeyFileError, UnknownKey, is_well_formed
+from gateway.auth.refusal import Refusals
 from gateway.core.errors import Unauthenticated
 
 
@@ -19,6 +23,22 @@ def file(tmp_path):
     return KeyFile(
         tmp_path / "data" / "keys.json", tmp_path / "data" / "pepper", clock=lambda: 1_700_000_000.0
     )
+
+
+class FileKeys:
+    """The callers of a key file, as a gateway has them that follows it."""
+
+    def __init__(self, file):
+        self._store = FileStore(file)
+        self._keys = Keys(file.mint(), Refusals(), clock=file.clock)
+        self.authenticate = self._keys.authenticate
+        self._keys.publish(self._store.fetch_now() or EMPTY)
+
+    def reload_if_changed(self):
+        found = self._store.fetch_now()
+        if found is not None:
+            self._keys.publish(found)
+        return found is not None
 
 
 def refusal(keys, credential):
@@ -169,7 +189,7 @@ def test_a_running_gateway_follows_new_and_revoked_keys(file):
     refusal(keys, one)
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b'{"version": 2}', b'{"keys": [{"id": 1}]}'])
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"version": 3}', b'{"keys": [{"id": 1}]}'])
 def test_a_broken_file_keeps_the_former_keys_and_is_reported_once(file, content):
     text = file.create("a").text.encode()
     keys = FileKeys(file)
@@ -178,11 +198,9 @@ def test_a_broken_file_keeps_the_former_keys_and_is_reported_once(file, content)
     with pytest.raises(KeyFileError):
         keys.reload_if_changed()
     assert keys.reload_if_changed() is False
-    assert keys.problem is not None
     assert keys.authenticate(text)
     file.path.write_bytes(good)
     assert keys.reload_if_changed() is True
-    assert keys.problem is None
 
 
 def test_a_key_file_that_has_gone_keeps_the_former_keys(file):
@@ -208,7 +226,7 @@ def test_a_key_file_opened_to_others_is_refused(file):
 def test_a_digest_that_is_none_is_a_broken_file(file):
     file.create("a")
     stored = json.loads(file.path.read_bytes())
-    stored["keys"][0]["digest"] = "zz"
+    stored["keys"][0]["secrets"][0]["digest"] = "zz"
     file.path.write_bytes(json.dumps(stored).encode())
     with pytest.raises(KeyFileError, match="64 hex"):
         file.records()
@@ -244,7 +262,7 @@ def test_a_folder_that_cannot_be_written_is_reported(tmp_path):
 def test_the_file_is_replaced_whole(file, monkeypatch):
     file.create("a")
     before = file.path.read_bytes()
-    monkeypatch.setattr("gateway.auth.keys.os.fsync", _full_disk)
+    monkeypatch.setattr("gateway.auth.private.os.fsync", _full_disk)
     with pytest.raises(KeyFileError, match="No space"):
         file.create("b")
     assert file.path.read_bytes() == before
@@ -256,16 +274,40 @@ def _full_disk(_descriptor):
 
 
 def test_the_stored_shape_is_the_documented_one(file):
-    file.create("a", models=("m",))
+    file.create("a", tenant="lab", models=("m",))
     stored = msgspec.json.decode(file.path.read_bytes())
-    assert stored["version"] == 1
-    assert set(stored["keys"][0]) == {
-        "id",
-        "name",
-        "tenant",
-        "digest",
-        "env",
-        "models",
-        "created",
-        "revoked_at",
-    }
+    assert stored["version"] == 2
+    assert [team["name"] for team in stored["teams"]] == ["lab"]
+    assert set(stored["keys"][0]) == {"id", "name", "team", "models", "created", "secrets", "version"}
+    assert set(stored["keys"][0]["secrets"][0]) == {"digest", "created"}
+
+
+FIRST_VERSION = {
+    "version": 1,
+    "keys": [
+        {
+            "id": "lJws2K7tBW35",
+            "name": "old",
+            "tenant": "lab",
+            "digest": "",
+            "env": "local",
+            "models": ["tiny"],
+            "created": 1.0,
+            "revoked_at": None,
+        },
+    ],
+}
+"""As the first version of this program wrote it."""
+
+
+def test_a_key_file_of_the_first_version_still_opens_the_gates(file):
+    text = "gw_local_lJws2K7tBW35_l2sFdw3rqv2rQ3OSTrGx3qFLDCQUktazUKkmv3vcJi2_1k8yGY"
+    pepper = file.pepper()
+    stored = json.loads(json.dumps(FIRST_VERSION))
+    stored["keys"][0]["digest"] = hmac.digest(pepper, text[-50:].encode(), "sha256").hex()
+    file.path.write_bytes(json.dumps(stored).encode())
+    file.path.chmod(0o600)
+    principal = FileKeys(file).authenticate(text.encode())
+    assert (principal.tenant, principal.models) == ("lab", frozenset({"tiny"}))
+    file.create("new")  # writes the file anew, in its present form
+    assert FileKeys(file).authenticate(text.encode()) == principal

@@ -12,7 +12,7 @@ def test_each_shell_gets_its_script(cascadia, shell):
     ("words", "expected"),
     [
         ("cascadia ke", {"keys"}),
-        ("cascadia keys ", {"create", "list", "revoke"}),
+        ("cascadia keys ", {"create", "list", "show", "rotate", "revoke"}),
         ("cascadia up --ups", {"--upstream"}),
     ],
 )

@@ -1,0 +1,100 @@
+"""Answers who calls, from memory: one lookup, one digest and a compare with each of two secrets, for every credential."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from gateway.auth.base import Authenticator
+from gateway.auth.directory.contents import Contents
+from gateway.auth.directory.records import MOST_SECRETS
+from gateway.auth.grants import Grant, grants_of
+from gateway.auth.keytext import LONGEST_CREDENTIAL, TAIL_LENGTH, Mint
+from gateway.auth.refusal import Reason, Refusals
+from gateway.core.call import Principal
+
+MAX_KNOWN = 10_000
+"""Keys that are known again without a digest."""
+
+
+class _Entry:
+    """The digests of one key and what each stands for; as many of both for every key there is."""
+
+    __slots__ = ("digests", "grants")
+
+    def __init__(self, digests: list[bytes], grants: list[Grant], filler: bytes) -> None:
+        # What fills up is random: the compare runs and fails, as it does for a wrong secret.
+        missing = MOST_SECRETS - len(digests)
+        self.digests = (*digests, *[filler] * missing)
+        self.grants = (*grants, *[_NOBODYS] * missing)
+
+
+_NOBODYS = Grant(None, Reason.UNKNOWN)
+
+
+class Keys:
+    """The callers of all keys in a directory. `publish` puts another state of the directory in force, at once."""
+
+    def __init__(self, mint: Mint, refusals: Refusals, *, clock: Callable[[], float]) -> None:
+        """`clock` gives Unix seconds: what keys expire by."""
+        self._hmac = mint.hmac
+        self._filler = mint.random_bytes(32)
+        self._refusals = refusals
+        self._clock = clock
+        self._nobody = _Entry([], [], self._filler)
+        self._entries: Mapping[bytes, _Entry] = MappingProxyType({})
+        self._known: dict[bytes, Grant] = {}
+        self.unknown = Reason.UNKNOWN
+
+    def __repr__(self) -> str:
+        return f"<Keys {len(self._entries)}>"
+
+    def publish(self, directory: Contents) -> None:
+        """From now on these keys count, and no others."""
+        self._entries = MappingProxyType(
+            {
+                f"gw_{key.env}_{key.id}_".encode(): _Entry(
+                    [bytes.fromhex(secret.digest) for secret in key.secrets],
+                    list(grants_of(key, directory)),
+                    self._filler,
+                )
+                for key in directory.keys.values()
+            }
+        )
+        self._known = {}
+
+    def authenticate(self, credential: bytes | None, address: str | None = None) -> Principal:
+        """See `Authenticator.authenticate`.
+
+        A key that was found good is known again without the digest, until the directory changes: a caller who has a
+        good key learns nothing from how long that takes.
+        """
+        if credential is None:
+            raise self._refusals.because(Reason.ABSENT)
+        grant = self._known.get(credential)
+        if grant is None:
+            grant = self._find(credential)
+        if grant.has_conditions:
+            reason = grant.refused(self._clock(), address)
+            if reason is not None:
+                self._known.pop(credential, None)
+                raise self._refusals.because(reason)
+        principal: Principal = grant.principal  # type: ignore[assignment] # only a refused grant has none
+        return principal
+
+    def _find(self, credential: bytes) -> Grant:
+        wanted = credential if len(credential) <= LONGEST_CREDENTIAL else b""
+        # All before the secret finds the entry, so any change to it finds none; any change behind it, the digest.
+        entry = self._entries.get(wanted[:-TAIL_LENGTH], self._nobody)
+        digest = self._hmac.digest(wanted[-TAIL_LENGTH:])
+        is_first, is_second = (hmac.compare_digest(digest, each) for each in entry.digests)
+        if not (is_first or is_second):
+            return _NOBODYS
+        grant = entry.grants[0 if is_first else 1]
+        if grant.refusal is None and len(self._known) < MAX_KNOWN:
+            self._known[credential] = grant
+        return grant
+
+
+_: type[Authenticator] = Keys
