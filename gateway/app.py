@@ -29,7 +29,7 @@ from config.paths import Paths
 from config.schema import CapsOf, Config, Upstream, is_loopback, upstream_id
 from engines.adapters import ADAPTERS
 from gateway import descriptors, memory
-from gateway.admission import Admission
+from gateway.admission import ORDERINGS, Admission, Bounds, Costs, Fair, Ordering
 from gateway.api import health
 from gateway.api.control import admin_app, public_app
 from gateway.auth.directory.directory import Directory
@@ -147,9 +147,7 @@ def build(
     aside = aside or OneThread()
     registry = CollectorRegistry()
     metrics = Metrics(registry, own_version())
-    admission = Admission(
-        POLICIES[config.admission.policy], max_queue=config.admission.max_queue, clock=clock
-    )
+    admission = _admission(config, clock, metrics)
     transport = Http1(connect_seconds=config.timeouts.connect, clock=clock)
     catalog = Catalog(on_gone=transport.forget, clock=clock)
     chance = rng or random.Random()  # noqa: S311 - request ids are names and no secrets: a system call less each
@@ -181,6 +179,7 @@ def build(
         on_end=ended,
         rules=_rules(config),
         aside=aside,
+        engines_know_tiers=config.admission.engine_priority,
     )
     guard = _guard(config, config.server.listen, clock, rng)
     metrics.watch(catalog, admission, _gauges(proxy, guard, watchdog, recorder), clock=clock)
@@ -216,6 +215,26 @@ def build(
             clock=clock,
             rng=chance,
         ),
+    )
+
+
+def _admission(config: Config, clock: Callable[[], float], metrics: Metrics) -> Admission:
+    wanted = config.admission
+
+    def ordering() -> Ordering:
+        if wanted.ordering == "fair":
+            crowded = wanted.max_queue // 2 if wanted.newest_first else None
+            return Fair(guarantee=wanted.lower_tiers, crowded=crowded)
+        return ORDERINGS[wanted.ordering]()
+
+    return Admission(
+        POLICIES[wanted.policy],
+        clock=clock,
+        ordering=ordering,
+        bounds=Bounds(wanted.max_queue, wanted.max_queue_tokens, wanted.max_queue_bytes),
+        costs=Costs(wanted.prompt_token_cost, wanted.output_token_cost),
+        starting_seconds=wanted.max_start_wait if wanted.when_empty == "wait" else 0.0,
+        watch=metrics.queues,
     )
 
 

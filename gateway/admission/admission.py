@@ -3,29 +3,56 @@
 Everything here is synchronous and runs on one event loop, so nothing changes between choosing a replica and counting
 the call on it. A ticket's holder is told of its grant by a plain call made inside the release that freed the slot:
 there is no moment in which a slot is granted and nobody holds it.
+
+While somebody waits no replica has room, but for those that were just released or that time has brought back. So a
+release offers the one replica that it was about, and `wake` looks at all of them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 
+from gateway.admission.cost import Costs
 from gateway.admission.lease import Ended, Lease
-from gateway.admission.ordering import Queue, Ticket, Waiter
+from gateway.admission.orderings import Fair, Ordering
+from gateway.admission.queue import Bounds, Queue
+from gateway.admission.ticket import Ticket, Waiter
+from gateway.admission.watch import Unwatched, Watch
 from gateway.balancer.base import Policy
-from gateway.core.call import Call
-from gateway.core.errors import GatewayError, NoReplica, QueueFull, QueueTimeout
+from gateway.core.call import Call, Tier
+from gateway.core.errors import DeadlineExceeded, NoReplica
+from gateway.core.outcome import Usage
+from gateway.fleet.endpoint import Condition
 from gateway.fleet.pool import Pool
 from gateway.fleet.replica import Replica
 
 
 class Admission:
-    """All queues. `max_queue` bounds each; `clock` gives monotonic seconds."""
+    """All queues. `bounds` are those of each; `clock` gives monotonic seconds; `watch` is told what happens.
 
-    def __init__(self, policy: Callable[[], Policy], *, max_queue: int, clock: Callable[[], float]) -> None:
+    `starting_seconds` is how long a call may wait for an engine that starts when no other serves its model; 0: not at
+    all.
+    """
+
+    def __init__(
+        self,
+        policy: Callable[[], Policy],
+        *,
+        clock: Callable[[], float],
+        bounds: Bounds = Bounds(),  # noqa: B008 - a frozen value
+        ordering: Callable[[], Ordering] = Fair,
+        costs: Costs = Costs(),  # noqa: B008 - a frozen value
+        starting_seconds: float = 0.0,
+        watch: Watch = Unwatched(),  # noqa: B008 - it has no state
+    ) -> None:
         self._new_policy = policy
-        self._max_queue = max_queue
+        self._new_ordering = ordering
+        self._bounds = bounds
+        self._costs = costs
+        self._starting_seconds = starting_seconds
         self._clock = clock
+        self._watch = watch
         self._queues: dict[str, Queue] = {}
         self._policies: dict[str, Policy] = {}
 
@@ -37,28 +64,41 @@ class Admission:
         queue = self._queues.get(model)
         return 0 if queue is None else len(queue)
 
+    def waiting_by_tier(self, model: str) -> Mapping[Tier, int]:
+        """The same, for each tier."""
+        queue = self._queues.get(model)
+        return dict.fromkeys(Tier, 0) if queue is None else queue.by_tier()
+
     def admit(self, pool: Pool, call: Call, waiter: Waiter, expires: float) -> Lease | Ticket:
         """Return a lease for `call` when there is room now, else a ticket that is evicted at monotonic time `expires`.
 
-        Raises `NoReplica` when no engine serves the model, `QueueFull` when as many wait as may.
+        Raises `NoReplica` when no engine serves the model and none is waited for, `QueueFull` when as many wait as may,
+        `TooLate` when its turn would come after `expires`, `DeadlineExceeded` when that is over.
         """
-        candidates = pool.candidates(self._clock())
-        if not candidates:
-            raise no_replica(pool)
-        queue = self._queues.get(pool.model)
+        now = self._clock()
+        if expires <= now:
+            raise DeadlineExceeded("The request took longer than it may.")
+        queue = self._queue(pool)
         if not queue:
-            lease = self._lease(pool, call, candidates)
-            if lease is not None:
-                return lease
-        return self._roomy(pool).join(call, waiter, expires)
+            candidates = pool.candidates(now)
+            if candidates:
+                lease = self._lease(queue, call, candidates)
+                if lease is not None:
+                    return lease
+            elif self._starting_seconds and _is_starting(pool, expires - now):
+                expires = min(expires, now + self._starting_seconds)
+            else:
+                self._watch.rejected(pool.model, call.tier, "no_replica")
+                raise no_replica(pool)
+        return queue.join(call, waiter, expires, now)
 
     def readmit(self, pool: Pool, call: Call, waiter: Waiter, expires: float) -> Ticket:
-        """The first place in the queue, for a call that an engine turned away. Raises `QueueFull`."""
-        return self._roomy(pool).rejoin(call, waiter, expires)
+        """The first place of its kind, for a call that an engine turned away. Raises `QueueFull`."""
+        return self._queue(pool).join(call, waiter, expires, self._clock(), again=True)
 
     def move(self, pool: Pool, call: Call, without: Replica) -> Lease | None:
         """A lease on another replica than `without`, if one has room now: for a call that is sent again."""
-        return self._lease(pool, call, pool.candidates(self._clock(), without=without))
+        return self._lease(self._queue(pool), call, pool.candidates(self._clock(), without=without))
 
     def wake(self) -> None:
         """Give what room there is to those who wait, evict the expired and those whose model nobody serves now.
@@ -66,50 +106,85 @@ class Admission:
         To be called when replicas may have come or gone, and from time to time for the expired.
         """
         for queue in list(self._queues.values()):
-            self._serve(queue)
+            if queue:
+                self._serve(queue, None)
 
     def forget(self, known: Collection[str]) -> None:
         """Drop the queues of models that are not in `known` any more, evicting who waits there."""
         for model in [model for model in self._queues if model not in known]:
             queue = self._queues.pop(model)
-            while ticket := queue.first():
-                _evict(ticket, no_replica(queue.pool))
+            while ticket := queue.next():
+                queue.evict(ticket, "no_replica", no_replica(queue.pool))
             self._policies.pop(model, None)
 
-    def _roomy(self, pool: Pool) -> Queue:
+    def _queue(self, pool: Pool) -> Queue:
         queue = self._queues.get(pool.model)
         if queue is None:
-            queue = self._queues[pool.model] = Queue(pool)
-        if len(queue) >= self._max_queue:
-            raise QueueFull("Too many requests are waiting for this model. Try again later.", retry_after=1)
+            queue = Queue(pool, self._new_ordering(), self._bounds, self._costs, self._watch)
+            self._queues[pool.model] = queue
+        queue.pool = pool
         return queue
 
-    def _serve(self, queue: Queue) -> None:
+    def _serve(self, queue: Queue, released: Replica | None) -> None:
+        """Grant what can be granted, on `released` alone if that is all that may have room.
+
+        Whoever is granted a slot may release it, or another, before it returns: that is noted and looked at here, not
+        one call deeper for each.
+        """
+        if queue.is_served:
+            queue.has_changed = True
+            return
+        queue.is_served = True
+        try:
+            self._grant(queue, released)
+            while queue.has_changed:
+                queue.has_changed = False
+                self._grant(queue, None)
+        finally:
+            queue.is_served = False
+
+    def _grant(self, queue: Queue, released: Replica | None) -> None:
         now = self._clock()
-        while ticket := queue.first():
-            if ticket.expires <= now:
-                _evict(ticket, QueueTimeout("No engine became free in time.", retry_after=1))
-                continue
-            candidates = queue.pool.candidates(now)
+        queue.evict_expired(now)
+        while ticket := queue.next():
+            candidates = self._candidates(queue.pool, released, now)
             if not candidates:
-                _evict(ticket, no_replica(queue.pool))
+                if self._starting_seconds and _is_starting(queue.pool, ticket.expires - now):
+                    return
+                queue.evict(ticket, "no_replica", no_replica(queue.pool))
                 continue
-            lease = self._lease(queue.pool, ticket.call, candidates)
+            lease = self._lease(queue, ticket.call, candidates)
             if lease is None:
                 return
-            ticket.cancel()
+            queue.granted(ticket, now)
             ticket.waiter.granted(lease)
 
-    def _lease(self, pool: Pool, call: Call, candidates: list[Replica]) -> Lease | None:
+    @staticmethod
+    def _candidates(pool: Pool, released: Replica | None, now: float) -> Sequence[Replica]:
+        if (
+            released is not None
+            and released.condition is Condition.READY
+            and not released.is_doubted
+            and not pool.is_slow(released)
+            and released in pool.members
+        ):
+            return (released,)
+        return pool.candidates(now)
+
+    def _lease(self, queue: Queue, call: Call, candidates: Sequence[Replica]) -> Lease | None:
+        pool = queue.pool
         policy = self._policies.get(pool.model)
         if policy is None:
             policy = self._policies[pool.model] = self._new_policy()
         replica = policy.choose(candidates, call)
         if replica is None:
             return None
-        return Lease(replica, pool.members[replica], self._released, policy.choice)
+        charged = queue.charge(call)
+        return Lease(replica, pool.members[replica], call, queue, charged, self._released, policy.choice)
 
-    def _released(self, replica: Replica, ended: Ended) -> None:
+    def _released(self, lease: Lease, ended: Ended, usage: Usage | None) -> None:
+        replica = lease.replica
+        lease.account.settle(lease.call, lease.charged, ended, usage)
         if ended is Ended.WELL:
             replica.succeeded(self._clock())
         elif ended is Ended.BUSY:
@@ -118,18 +193,24 @@ class Admission:
             replica.refused(self._clock())
         elif ended is Ended.FAILED:
             replica.failed(self._clock())
-        if not self._queues:
-            return
         waiting = [queue for public, _ in replica.endpoint.models if (queue := self._queues.get(public))]
-        if len(waiting) > 1:  # who waits longest goes first, whichever of the replica's models it is for
-            waiting.sort(key=_first_expires)
+        if len(waiting) > 1:  # the higher tier goes first, then who expires first, whichever model it is for
+            waiting.sort(key=_urgency)
         for queue in waiting:
-            self._serve(queue)
+            self._serve(queue, replica)
 
 
-def _first_expires(queue: Queue) -> float:
-    first = queue.first()
-    return math.inf if first is None else first.expires
+def _urgency(queue: Queue) -> tuple[int, float]:
+    first = queue.next()
+    return (0, math.inf) if first is None else (-first.call.tier, first.expires)
+
+
+def _is_starting(pool: Pool, within: float) -> bool:
+    """Whether a replica of `pool` starts, and is not known to take longer than `within` seconds."""
+    return any(
+        replica.condition is Condition.STARTING and (replica.ready_in is None or replica.ready_in <= within)
+        for replica in pool.members
+    )
 
 
 def no_replica(pool: Pool) -> NoReplica:
@@ -137,8 +218,3 @@ def no_replica(pool: Pool) -> NoReplica:
     return NoReplica(
         f"No engine serves the model `{pool.model}` now. Try again later.", retry_after=pool.retry_after()
     )
-
-
-def _evict(ticket: Ticket, error: GatewayError) -> None:
-    ticket.cancel()
-    ticket.waiter.evicted(error)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from typing import Protocol
 
-from gateway.core.outcome import Choice
+from gateway.core.call import Call
+from gateway.core.outcome import Choice, Usage
 from gateway.fleet.replica import Replica
 
 
@@ -19,16 +21,30 @@ class Ended(Enum):
     FAILED = "failed"  # the engine broke a call that was its to serve
 
 
-class Lease:
-    """One slot of one replica. Whoever holds it releases it, once; releasing again does nothing."""
+class Account(Protocol):
+    """Where a call was charged."""
 
-    __slots__ = ("_on_release", "choice", "model", "replica")
+    def settle(self, call: Call, charged: float, ended: Ended, usage: Usage | None) -> None:
+        """The call is over: charge it with what it did cost, instead of `charged`."""
+        ...
+
+
+class Lease:
+    """One slot of one replica. Whoever holds it releases it, once; releasing again does nothing.
+
+    `charged` is what the call was thought to cost, on `account`.
+    """
+
+    __slots__ = ("_on_release", "account", "call", "charged", "choice", "model", "replica")
 
     def __init__(
         self,
         replica: Replica,
         model: str,
-        on_release: Callable[[Replica, Ended], None],
+        call: Call,
+        account: Account,
+        charged: float,
+        on_release: Callable[[Lease, Ended, Usage | None], None],
         choice: Choice | None = None,
     ) -> None:
         self.replica = replica
@@ -36,17 +52,20 @@ class Lease:
         """Why this replica, where the policy tells."""
         self.model = model
         """The replica's own name for the model."""
-        self._on_release: Callable[[Replica, Ended], None] | None = on_release
+        self.call = call
+        self.account = account
+        self.charged = charged
+        self._on_release: Callable[[Lease, Ended, Usage | None], None] | None = on_release
         replica.in_flight += 1
         replica.dispatches += 1
 
     def __repr__(self) -> str:
         return f"<Lease {self.replica.endpoint.id} {'held' if self._on_release else 'released'}>"
 
-    def release(self, ended: Ended) -> None:
-        """Give the slot back; the next in the queue gets it before this returns."""
+    def release(self, ended: Ended, usage: Usage | None = None) -> None:
+        """Give the slot back; the next in the queue gets it before this returns. `usage`, where the engine told it."""
         on_release, self._on_release = self._on_release, None
         if on_release is None:
             return
         self.replica.in_flight -= 1
-        on_release(self.replica, ended)
+        on_release(self, ended, usage)

@@ -163,6 +163,12 @@ class QueueFull(Rejected):
     """As many calls wait as may."""
 
 
+class TooLate(Rejected):
+    """Would have been begun after the time that its client waits, or that it may wait in the queue."""
+
+    code = "deadline_unreachable"
+
+
 class TooManyConnections(Rejected):
     """As many connections are open as may be."""
 
@@ -199,6 +205,12 @@ class Evicted(GatewayError):
 
 class QueueTimeout(Evicted):
     """Waited as long as a call may wait. Nothing was sent to an engine."""
+
+    retry = True
+
+
+class Displaced(Evicted):
+    """Gave way to a call of a higher tier, or of a tenant with fewer that wait. Nothing was sent to an engine."""
 
     retry = True
 

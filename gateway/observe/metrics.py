@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from gateway.core.outcome import OnEnd
 from gateway.fleet.pool import serving
 from gateway.observe.fleet import fleet_gauges
+from gateway.observe.queues import Queues
 from gateway.observe.tally import Tally
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ class Metrics:
         self._tally = Tally()
         self.on_end: OnEnd = self._tally.on_end
         """Counts a call that is over."""
-        registry.register(_Calls(self._tally))
+        self.queues = Queues()
+        """Counts what happens in the queues."""
+        registry.register(_Counted(self._tally))
+        registry.register(_Counted(self.queues))
 
     def watch(
         self, catalog: Catalog, admission: Admission, gauges: Sequence[Gauge], *, clock: Callable[[], float]
@@ -53,10 +57,10 @@ class Metrics:
         self.registry.register(_State(catalog, admission, gauges, clock))
 
 
-class _Calls(Collector):
+class _Counted(Collector):
     """What was counted, at the scrape."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: Tally | Queues) -> None:
         self._tally = tally
 
     def collect(self) -> Iterable[Metric]:
@@ -88,13 +92,14 @@ class _State(Collector):
 
     def _models(self) -> Iterator[Metric]:
         waiting = GaugeMetricFamily(
-            "cascadia_queue_waiting", "Calls that wait for a replica.", labels=["model"]
+            "cascadia_queue_waiting", "Calls that wait for a replica.", labels=["model", "tier"]
         )
         ready = GaugeMetricFamily(
             "cascadia_replicas_ready", "Replicas that serve a model now.", labels=["model"]
         )
         for pool in self._catalog.pools():
-            waiting.add_metric([pool.model], self._admission.waiting(pool.model))
+            for tier, count in self._admission.waiting_by_tier(pool.model).items():
+                waiting.add_metric([pool.model, tier.name.lower()], count)
             ready.add_metric([pool.model], serving(pool.members))
         yield waiting
         yield ready

@@ -20,12 +20,12 @@ becomes a proper status, or is sent again to another replica.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from gateway.admission import Ended, Lease, Ticket
-from gateway.core.call import Call, Envelope, Operation, Principal, Tier
+from gateway.core.call import Call, Envelope, Operation, Principal
 from gateway.core.errors import (
     ConnectFailed,
     CutShort,
@@ -49,6 +49,7 @@ from gateway.openai import envelope as envelopes
 from gateway.openai import errors
 from gateway.openai.sse import COMPLETE, ERROR, GARBAGE, OPEN, Scanner
 from gateway.openai.structure import LARGE_BYTES
+from gateway.openai.tiers import Echo, acceptable, tier_of, with_priority
 from gateway.proxy.aside import Cancellable
 from gateway.proxy.client import ABORT, BROKEN, LAST, MORE, Client, Headers
 from gateway.proxy.quarantine import Standing
@@ -56,7 +57,6 @@ from gateway.proxy.retry import UNTOUCHED, Decision, Fault, Situation, decide
 from gateway.transport import Loss, Sending
 
 if TYPE_CHECKING:
-    from gateway.openai.names import Rename
     from gateway.proxy.proxy import Proxy
 
 log = logging.getLogger(__name__)
@@ -127,6 +127,7 @@ class Exchange:
 
     __slots__ = (
         "_arrived",
+        "_begin_by",
         "_body",
         "_call",
         "_choice",
@@ -151,9 +152,9 @@ class Exchange:
         "_proxy",
         "_queue_until",
         "_queued_at",
-        "_rename",
         "_replica_id",
         "_resent",
+        "_rewrite",
         "_scanner",
         "_sending",
         "_size",
@@ -190,7 +191,7 @@ class Exchange:
         self.refusal = refusal
         self.state = READING
         self._arrived = proxy.clock()
-        self._deadline = self._arrived + proxy.timeouts.total
+        self._deadline = self._begin_by = self._arrived + proxy.timeouts.total
         self._parsing: Cancellable | None = None
         self._envelope: Envelope | None = None
         self._call: Call | None = None
@@ -200,7 +201,7 @@ class Exchange:
         self._lease: Lease | None = None
         self._sending: Sending | None = None
         self._scanner: Scanner | None = None
-        self._rename: Rename | None = None
+        self._rewrite: Callable[[bytes], bytes] | None = None
         self._replica_id: str | None = None
         self._body: list[bytes] = []
         self._held_bytes = 0
@@ -224,6 +225,12 @@ class Exchange:
         self._held_bytes += size
         self._proxy.held_bytes += size
         return self._proxy.held_bytes <= self._proxy.max_held_bytes
+
+    def hurry(self, *, total: float | None, silence: float | None) -> None:
+        """Its client waits `total` seconds for all of the answer, and `silence` seconds for the beginning of it."""
+        if total is not None:
+            self._deadline = min(self._deadline, self._arrived + total)
+        self._begin_by = self._deadline if silence is None else min(self._deadline, self._arrived + silence)
 
     # --- events from the client's side
 
@@ -264,6 +271,8 @@ class Exchange:
             self.refuse(read)
             return
         proxy, envelope, principal = self._proxy, read, self.principal
+        if envelope.service_tier is not None:
+            envelope = acceptable(envelope)
         self._envelope, self._stripped = envelope, envelope.stripped
         self._parsed_at = proxy.clock()
         try:
@@ -281,10 +290,10 @@ class Exchange:
                 pool.model,
                 self._arrived,
                 self._deadline,
-                Tier.DEFAULT,
+                tier_of(envelope.service_tier, principal),
                 envelope,
             )
-            self._queue_until = min(self._parsed_at + proxy.timeouts.queue, self._deadline)
+            self._queue_until = min(self._parsed_at + proxy.timeouts.queue, self._begin_by)
             admitted = proxy.admission.admit(pool, call, self, self._queue_until)
         except GatewayError as error:
             self.refuse(error)
@@ -448,19 +457,23 @@ class Exchange:
     def _dispatch(self, lease: Lease, *, fresh: bool) -> None:
         envelope, proxy = self._envelope, self._proxy
         assert envelope is not None  # noqa: S101 - nothing is admitted before its body was read
+        tier = lease.call.tier
         self._lease = lease
         self._dispatches += 1
         self._replica_id = lease.replica.endpoint.id
         self._choice = lease.choice
         self._dispatched_at = self._last_heard = proxy.clock()
         self._scanner = Scanner(strip_usage=envelope.strip_usage) if envelope.stream else None
-        self._rename = None if lease.model == envelope.model else proxy.rename(lease.model, envelope.model)
+        rewrite = None if lease.model == envelope.model else proxy.rename(lease.model, envelope.model)
+        self._rewrite = rewrite if envelope.service_tier is None else Echo(tier, rewrite)
         self._body = []
         self._size = 0
         self._held = b""
         self._enter(DISPATCHED)
         engine_id = self._engine_id if self._dispatches == 1 else f"{self._engine_id}-{self._dispatches}"
         body = envelopes.upstream_body(envelope, lease.model)
+        if proxy.engines_know_tiers:
+            body = with_priority(body, tier)
         sending = proxy.transport.send(
             lease.replica.endpoint, self.operation, engine_id, body, self, fresh=fresh
         )
@@ -469,8 +482,8 @@ class Exchange:
 
     def _relay(self, scanner: Scanner, data: bytes, *, last: bool) -> None:
         out = scanner.feed(data)
-        if out and self._rename is not None:
-            out = self._rename(out)
+        if out and self._rewrite is not None:
+            out = self._rewrite(out)
         if self.state is HEAD:
             out = self._open_stream(scanner, out)
         verdict = scanner.verdict
@@ -523,8 +536,8 @@ class Exchange:
         if answer is None:
             self._fault(Fault.GARBAGE)
             return
-        if self._rename is not None:
-            body = self._rename(body)
+        if self._rewrite is not None:
+            body = self._rewrite(body)
         self._first_content = self._last_heard
         self._end(DONE, _ANSWERED, _OK, None, _WELL, answer.usage)
         self._client.answer(_OK, ((b"content-type", errors.JSON), *self._own_headers()), body)
@@ -693,11 +706,11 @@ class Exchange:
         ticket, self._ticket = self._ticket, None
         if ticket is not None:
             ticket.cancel()
-        lease, self._lease = self._lease, None
-        if lease is not None:
-            lease.release(ended)
         if usage is None and self._scanner is not None:
             usage = self._scanner.usage
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.release(ended, usage)
         envelope, pool = self._envelope, self._pool
         if outcome is _ANSWERED:
             self._clear()

@@ -5,6 +5,7 @@ Built once by `app`; the drivers call `open` for each request, the app calls `sw
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Callable, Iterable
@@ -73,6 +74,7 @@ class Proxy:
         on_end: OnEnd,
         rules: Rules = Rules(),  # noqa: B008 - a frozen value
         aside: Aside = AtOnce(),  # noqa: B008 - it has no state
+        engines_know_tiers: bool = False,
     ) -> None:
         self.authenticator = authenticator
         self.catalog = catalog
@@ -81,6 +83,8 @@ class Proxy:
         self.timeouts = timeouts
         self.max_body_bytes = max_body_bytes
         self.clock = clock
+        self.engines_know_tiers = engines_know_tiers
+        """Engines order what they hold by priority, too: they are told of it."""
         self.reader = Reader(rules)
         self.aside = aside
         self.is_leaving = False
@@ -116,11 +120,14 @@ class Proxy:
         """Calls that are not over."""
         return len(self._live)
 
-    def open(self, operation: Operation, headers: Iterable[tuple[bytes, bytes]], client: Client) -> Exchange:
+    def open(  # noqa: C901 - a branch for each header, and no call for any
+        self, operation: Operation, headers: Iterable[tuple[bytes, bytes]], client: Client
+    ) -> Exchange:
         """Begin a call from its head (lower-case header names). Never raises: see `Exchange.refusal`."""
         request_id = credential = other = None
         refusal: GatewayError | None = None
         principal: Principal | None = None
+        total = silence = None
         try:
             for name, value in headers:
                 if name not in _READ:
@@ -129,6 +136,10 @@ class Proxy:
                     credential = bearer(value, credential)
                 elif name == b"x-api-key":
                     other = value
+                elif name == b"x-request-deadline-ms":
+                    total = _milliseconds(value)
+                elif name == b"x-stainless-read-timeout":
+                    silence = _seconds(value)
                 elif name != b"x-request-id":
                     self._check(name, value)
                 elif _REQUEST_ID.fullmatch(value):
@@ -144,6 +155,8 @@ class Proxy:
             request_id = request_id or _wanted_id(headers)
         engine_id = self._engine_id(request_id)
         exchange = Exchange(self, client, operation, request_id or engine_id, engine_id, principal, refusal)
+        if total is not None or silence is not None:
+            exchange.hurry(total=total, silence=silence)
         self._live[exchange] = None
         return exchange
 
@@ -227,6 +240,24 @@ def _wanted_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     return None
 
 
+def _milliseconds(value: bytes) -> float:
+    """How long a client waits for all of its answer, in seconds. Raises `InvalidRequest`."""
+    if not value.isdigit() or len(value) > _LONGEST_NUMBER:
+        raise InvalidRequest(
+            "x-request-deadline-ms is not a whole number of milliseconds.", param="x-request-deadline-ms"
+        )
+    return int(value) / 1000
+
+
+def _seconds(value: bytes) -> float | None:
+    """How long an SDK waits without a byte, in seconds; `None` when it does not say: its user did not write this."""
+    try:
+        seconds = float(value)
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < math.inf else None
+
+
 _READ = frozenset(
     {
         b"authorization",
@@ -235,8 +266,12 @@ _READ = frozenset(
         b"content-length",
         b"content-encoding",
         b"content-type",
+        b"x-request-deadline-ms",
+        b"x-stainless-read-timeout",
     }
 )
+_LONGEST_NUMBER = 12
+"""Digits: thirty years."""
 _JSON = b"application/json"
 
 

@@ -15,7 +15,7 @@ from config.paths import Paths
 from config.schema import Config
 from gateway.app import Gateway, build
 from gateway.core import errors
-from gateway.core.call import ANONYMOUS
+from gateway.core.call import ANONYMOUS, Tier
 from gateway.core.errors import GatewayError
 from gateway.core.outcome import End, Outcome, Usage
 from gateway.fleet.endpoint import Condition, Endpoint, Sighting, UnixAddress
@@ -113,6 +113,7 @@ def _have_a_past(gateway: Gateway) -> None:
         for _ in range(ENOUGH):
             replica.pace.first.take(0.1)
             replica.pace.token.take(0.1)
+    _have_queued(gateway, "tiny")
     gateway.proxy._on_end(
         End(
             request_id="req-1",
@@ -132,6 +133,14 @@ def _have_a_past(gateway: Gateway) -> None:
             ended=0.3,
         )
     )
+
+
+def _have_queued(gateway: Gateway, model: str) -> None:
+    """One call that waited as it was thought to, one that was put out, one that was not let in."""
+    watch = gateway.admission._watch
+    watch.granted(model, Tier.DEFAULT, 1.0, 1.0)
+    watch.evicted(model, Tier.DEFAULT, "expired")
+    watch.rejected(model, Tier.DEFAULT, "full")
 
 
 def fields_table() -> Iterator[str]:

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from engines.simulated import SimulatedEngine
+from gateway.admission import Bounds
 from gateway.fleet.endpoint import Condition
 from gateway.proxy.quarantine import STRIKE_SECONDS
-from tests.support.gateway import Driver, RunningGateway, endpoint, until
+from tests.support.gateway import MODEL, Driver, RunningGateway, endpoint, until
 from tests.support.peer import Ending, Response, request
 from tests.support.scripted import (
     DONE,
@@ -305,7 +306,7 @@ async def test_a_call_that_is_turned_away_does_not_wait_for_ever(gateway, engine
 
 
 async def test_a_call_that_is_turned_away_is_refused_when_nobody_more_may_wait(gateway, engine) -> None:
-    gateway.parts.admission._max_queue = 0
+    gateway.parts.admission._queue(gateway.parts.catalog.resolve(MODEL))._bounds = Bounds(0)
     engine.fault("queue_full")
     check_status(await asked(gateway, STREAM), 503, "overloaded", retry="true", after="1")
     assert len(engine.log) == 1

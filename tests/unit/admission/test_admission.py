@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gateway.admission import Admission, Ended, Lease, Ticket
+from gateway.admission import Admission, Bounds, Ended, Fifo, Lease, Ticket
 from gateway.balancer import POLICIES
 from gateway.core.errors import GatewayError, NoReplica, QueueFull, QueueTimeout
 from gateway.fleet.endpoint import Condition, Endpoint, TcpAddress
@@ -54,7 +54,7 @@ class Caller:
 
 
 def admission(clock: Clock, *, max_queue: int = 10) -> Admission:
-    return Admission(POLICIES["least_requests"], max_queue=max_queue, clock=clock)
+    return Admission(POLICIES["least_requests"], bounds=Bounds(max_queue), ordering=Fifo, clock=clock)
 
 
 @pytest.fixture
@@ -302,7 +302,7 @@ def test_cancelled_tickets_do_not_pile_up(clock) -> None:
     stays = queued(gate.admit(members, call(), Caller(), 1e9))
     for _ in range(10_000):
         queued(gate.admit(members, call(), Caller(), 1e9)).cancel()
-    assert len(gate._queues["m"]._tickets) < 200
+    assert len(gate._queues["m"].ordering._tickets) < 200
     assert stays.is_waiting
     assert gate.waiting("m") == 1
 

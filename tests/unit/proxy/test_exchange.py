@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gateway.admission import Admission
+from gateway.admission import Admission, Bounds
 from gateway.auth.anonymous import Anonymous
 from gateway.balancer import POLICIES
 from gateway.core.call import Operation
@@ -150,7 +150,7 @@ class World:
         self.transport = FakeTransport()
         self.aside = HeldAside()
         self.catalog = Catalog()
-        self.admission = Admission(POLICIES["round_robin"], max_queue=2, clock=self.clock)
+        self.admission = Admission(POLICIES["round_robin"], bounds=Bounds(2), clock=self.clock)
         self.proxy = Proxy(
             authenticator=Anonymous(),
             catalog=self.catalog,
