@@ -46,8 +46,10 @@ class ConfigProblem:
 class ConfigErrors(Exception):
     """The configuration is refused. `problems` holds every one that was found, in the order of the file."""
 
-    def __init__(self, problems: list[ConfigProblem], *, next_command: str) -> None:
-        super().__init__(f"{len(problems)} problem{'s' * (len(problems) != 1)} in the configuration")
+    def __init__(
+        self, problems: list[ConfigProblem], *, next_command: str, of: str = "configuration"
+    ) -> None:
+        super().__init__(f"{len(problems)} problem{'s' * (len(problems) != 1)} in the {of}")
         self.problems = tuple(problems)
         self._next_command = next_command
 

@@ -47,25 +47,25 @@ def _step(annotation: Any, part: str | int) -> Any:
     return None
 
 
-def type_at(path: KeyPath) -> Any:
-    """The type of the value at `path`, without `None`; `None` when the schema has no such place."""
-    annotation: Any = Config
+def type_at(path: KeyPath, root: type[BaseModel] = Config) -> Any:
+    """The type of the value at `path` of `root`, without `None`; `None` when that has no such place."""
+    annotation: Any = root
     for part in path:
         annotation = _step(annotation, part)
     return annotation
 
 
-def field_at(path: KeyPath) -> FieldInfo | None:
+def field_at(path: KeyPath, root: type[BaseModel] = Config) -> FieldInfo | None:
     """The field written at `path`; `None` for an item of a list or a key of a table."""
-    parent = type_at(path[:-1]) if path else None
+    parent = type_at(path[:-1], root) if path else None
     if isinstance(parent, type) and issubclass(parent, BaseModel):
         return parent.model_fields.get(str(path[-1]))
     return None
 
 
-def keys_at(path: KeyPath) -> list[str]:
+def keys_at(path: KeyPath, root: type[BaseModel] = Config) -> list[str]:
     """The keys that may be written at `path`."""
-    annotation = type_at(path)
+    annotation = type_at(path, root)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return list(annotation.model_fields)
     return []
@@ -96,12 +96,12 @@ def closest(word: str, known: Iterable[str]) -> str | None:
     return by_plain[found[0]] if found else None
 
 
-def suggest_key(path: KeyPath) -> str | None:
+def suggest_key(path: KeyPath, root: type[BaseModel] = Config) -> str | None:
     """What to write instead of the unknown key at `path`: a like key there, or the place where it exists."""
     word = str(path[-1])
-    if near := closest(word, keys_at(path[:-1])):
+    if near := closest(word, keys_at(path[:-1], root)):
         return f"did you mean '{near}'?"
-    elsewhere = [(place, name) for place, name in sections() if _plain(name) == _plain(word)]
+    elsewhere = [(place, name) for place, name in sections(root) if _plain(name) == _plain(word)]
     if elsewhere:
         place, name = elsewhere[0]
         owner = f"under '{place}'" if place else "at the top level"

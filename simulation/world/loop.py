@@ -38,8 +38,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     network: Network
 
-    def __init__(self) -> None:
+    def __init__(self, *, most_steps: int = MAX_STEPS) -> None:
         super().__init__()
+        self._most_steps = most_steps
         self.set_debug(False)  # whatever the environment says: a debugging loop measures real time
         self._now = START
         self._due: deque[asyncio.Handle] = deque()
@@ -139,8 +140,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if handle.cancelled():
             return
         self._steps += 1
-        if self._steps > MAX_STEPS:
-            raise Livelock(f"more than {MAX_STEPS} callbacks, the next is {handle!r}")
+        if self._steps > self._most_steps:
+            raise Livelock(f"more than {self._most_steps} callbacks, the next is {handle!r}")
         handle._run()  # noqa: SLF001 - what an event loop does with its handles
 
 
