@@ -53,7 +53,9 @@ def simulate(
             next_command="cascadia simulate --help",
             code=ExitCode.CONFIG,
         )
-    changes = {name: value for name, value in (("seed", seed), ("duration", duration)) if value is not None}
+    changes: dict[str, object] = {
+        name: value for name, value in (("seed", seed), ("duration", duration)) if value is not None
+    }
     script = read(scenario, changes)
     played = play(script.scenario, script.traces, voice.say)
     if as_json:

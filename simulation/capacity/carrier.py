@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from gateway.core.call import Operation
 from gateway.fleet.endpoint import Endpoint
+from gateway.openai.operations import CHAT
 from gateway.transport import Sending, Sink, Transport
 from simulation.capacity.engine import Engine, Sequence
+from simulation.capacity.page import page
 
 if TYPE_CHECKING:
     from simulation.capacity.asked import Asked
@@ -48,18 +50,43 @@ class Carrier:
     def send(
         self,
         endpoint: Endpoint,
-        operation: Operation,  # noqa: ARG002 - there is one
+        operation: Operation,
         request_id: str,
         body: bytes,  # noqa: ARG002 - the engine knows the prompt
         sink: Sink,
         *,
         fresh: bool,  # noqa: ARG002 - there are no connections
     ) -> Sending:
-        """See `Transport.send`."""
+        """See `Transport.send`. Whatever is no question for an answer is one for the metrics page."""
+        if operation is not CHAT:
+            return _Looked(self._engines[endpoint.id], self._loop, sink)
         return _Sent(self._engines[endpoint.id], self._loop, self._asked[request_id[:_ID_LENGTH]], sink)
 
     def forget(self, endpoint: Endpoint) -> None:
         """See `Transport.forget`."""
+
+
+class _Looked:
+    """A metrics page that was asked for."""
+
+    def __init__(self, engine: Engine, loop: VirtualLoop, sink: Sink) -> None:
+        self._engine = engine
+        self._sink = sink
+        self._timer = loop.call_later(engine.speed.request_ms / 1000, self._answer)
+
+    def pause(self) -> None:
+        """It comes at once."""
+
+    def resume(self) -> None:
+        """See `pause`."""
+
+    def close(self) -> None:
+        """See `Sending.close`."""
+        self._timer.cancel()
+
+    def _answer(self) -> None:
+        self._sink.upstream_head(200, b"text/plain")
+        self._sink.upstream_data(page(self._engine), last=True)
 
 
 class _Sent:

@@ -99,6 +99,10 @@ class _Caller:
         """See `Client`."""
         return None
 
+    def unsent(self) -> int:
+        """See `Client`."""
+        return 0
+
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """See `Client`."""
         del headers, body

@@ -13,7 +13,9 @@ from gateway import app
 from gateway.core.call import Principal, Tier
 from gateway.core.errors import Unauthenticated
 from gateway.fleet.endpoint import Condition, Endpoint, Sighting, UnixAddress
+from gateway.fleet.scraper import Scraper
 from gateway.proxy.proxy import SWEEP_EVERY
+from gateway.transport.page import Page
 from simulation.actors.aside import Later
 from simulation.capacity.asked import Asked
 from simulation.capacity.carrier import Carrier
@@ -91,7 +93,14 @@ class _Stage:
             aside=Later(loop),
         )
         proxy = self._desk.proxy = self._gateway.proxy
-        proxy.transport = Carrier(self._engines, loop, self._desk.asked)
+        carrier = proxy.transport = Carrier(self._engines, loop, self._desk.asked)
+        self._scraper = Scraper(
+            self._gateway.catalog,
+            Page(carrier),
+            {"vllm": "/metrics"},
+            clock=loop.time,
+            rng=Random(f"{load.seed}/scraper"),
+        )
         proxy.authenticator = _Tenants(load.workloads)
         self._sources = [
             Source(
@@ -132,6 +141,7 @@ class _Stage:
     def _sweep(self) -> None:
         """As the product does, without a look at this machine's memory."""
         self._gateway.sweep()
+        self._scraper.sweep()
         self.loop.call_later(SWEEP_EVERY, self._sweep)
 
     def _remember(self) -> None:
@@ -158,7 +168,7 @@ class _Tenants:
             for workload in workloads
         }
 
-    def authenticate(self, credential: bytes | None) -> Principal:
+    def authenticate(self, credential: bytes | None, address: str | None = None) -> Principal:  # noqa: ARG002 - nobody has one
         """See `Authenticator`."""
         principal = self._principals.get(credential or b"")
         if principal is None:

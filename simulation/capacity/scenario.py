@@ -37,9 +37,7 @@ class Engines(Section):
     profile: Annotated[str, AfterValidator(_known)] | None = Field(
         None, description="The name of a speed that comes with the product."
     )
-    speed: Speed | None = Field(
-        None, description="A speed of your own, as `cascadia simulate --calibrate` writes."
-    )
+    speed: Speed | None = Field(None, description="A speed of your own, as the calibration writes.")
     max_in_flight: Annotated[int, Field(ge=1, le=100_000)] = Field(
         64, description="As `max_in_flight` of an engine in the configuration."
     )
@@ -85,12 +83,12 @@ class Sizes(Section):
         description="From the first to the second number of tokens, alike.",
     )
     lognormal: LogNormal | None = Field(None, description="Most are short, a few are long.")
-    mix: tuple[Part, ...] | None = Field(
-        None, strict=False, min_length=1, description="Some of this size, some of that."
-    )
+    mix: tuple[Part, ...] | None = Field(None, strict=False, description="Some of this size, some of that.")
 
     @model_validator(mode="after")
     def _one(self) -> Sizes:
+        if self.mix == ():
+            raise ValueError("a mix has at least one part")
         return _exactly_one(self)
 
 
@@ -222,7 +220,7 @@ class Scenario(Section):
     warmup: Seconds = Field(10.0, description="Virtual seconds at the beginning that are not counted.")
     engines: Engines = Field(description="What answers.")
     gateway: Config = Field(Config(), description="Keys as in cascadia.yaml.")
-    workloads: tuple[Workload, ...] = Field(strict=False, min_length=1, description="What is asked.")
+    workloads: tuple[Workload, ...] = Field(strict=False, description="What is asked.")
     compare: tuple[Variant, ...] = Field(
         (),
         strict=False,
@@ -231,6 +229,8 @@ class Scenario(Section):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Scenario:
+        if not self.workloads:
+            raise ValueError("there are no workloads: nothing is asked")
         if self.warmup >= self.duration:
             raise ValueError("warmup is not shorter than duration: nothing would be counted")
         for what, names in (("workloads", self.workloads), ("variants", self.compare)):

@@ -53,7 +53,8 @@ class Talks:
         workload = self._workload
         number = self._begun
         self._begun += 1
-        session, said = f"{workload.name}-{number}", ()
+        session = f"{workload.name}-{number}"
+        said: tuple[Segment, ...] = ()
         prefix = workload.prefix
         if prefix is not None:
             group = line.prefix if line and line.prefix else str(self._rng.randrange(prefix.groups))
