@@ -34,6 +34,26 @@ class Paths:
         return self.data / "cascadia.db"
 
     @property
+    def secret(self) -> Path:
+        """The secret from which a key for each purpose is derived."""
+        return self.data / "secret"
+
+    @property
+    def admin_tokens(self) -> Path:
+        """Hashed admin tokens."""
+        return self.data / "admin.json"
+
+    @property
+    def first_admin_token(self) -> Path:
+        """The text of the first admin token, where its owner has not moved it. Mode 0600."""
+        return self.data / "admin.token"
+
+    @property
+    def audit(self) -> Path:
+        """The audit log."""
+        return self.data / "audit.jsonl"
+
+    @property
     def run(self) -> Path:
         """Sockets and process records, valid for one life of the machine. Mode 0700."""
         return self.data / "run"

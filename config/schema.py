@@ -503,7 +503,7 @@ def upstream_id(index: int, upstream: Upstream) -> str:
 
 
 class Explain(Section):
-    """What is kept in memory of the last requests, to explain them. No prompts and no answers."""
+    """What is kept in memory of the last requests, for `cascadia explain`. No prompts and no answers."""
 
     records: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         20_000, description="Requests remembered at most; 0 remembers none."

@@ -26,6 +26,7 @@ FILE_SUFFIX = "_FILE"
 NOT_SETTINGS = {
     "CASCADIA_CONFIG": "Path of the configuration file.",
     "CASCADIA_API_KEY": "API key that `cascadia models` sends.",
+    "CASCADIA_ADMIN_TOKEN": "Admin token that commands send to a running gateway.",
 }
 """Variables of ours that are not keys of the configuration, with what they are."""
 

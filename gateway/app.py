@@ -29,9 +29,14 @@ from config.paths import Paths
 from config.schema import CapsOf, Config, Upstream, is_loopback, upstream_id
 from engines.adapters import ADAPTERS
 from gateway import descriptors, memory
+from gateway.administration import audit_log, token_file
 from gateway.admission import ORDERINGS, Admission, Bounds, Costs, Fair, Ordering
 from gateway.api import health
-from gateway.api.control import admin_app, public_app
+from gateway.api.admin import requests as admin_requests
+from gateway.api.admin.build import admin_app
+from gateway.api.admin.door import Door
+from gateway.api.control import public_app
+from gateway.audit import AuditError, AuditLog
 from gateway.auth.directory.directory import Directory
 from gateway.auth.private import KeyFileError
 from gateway.balancer import POLICIES
@@ -70,6 +75,8 @@ KEYS_EVERY = 2.0
 """Seconds between two looks at the key file: a revoked key stops working in less than 5 s."""
 SCRAPE_EVERY = 0.25
 """Seconds between two looks at which engine is due to be asked for its load."""
+ANCHOR_EVERY = 86_400.0
+"""Seconds between two anchors of the audit log."""
 LONGEST_CLOSE = 5.0
 """Seconds that connections get to close once no call is left."""
 
@@ -109,6 +116,7 @@ class Gateway:
     admin_guard: Guard
     watchdog: Watchdog
     recorder: Recorder
+    audit: AuditLog
     database: Database
     """Opened by who first asks it, never on the way to the first request."""
     scraper: Scraper
@@ -153,6 +161,8 @@ def build(
     chance = rng or random.Random()  # noqa: S311 - request ids are names and no secrets: a system call less each
     identity = identity_of(config, paths)
     watchdog = Watchdog()
+    audit = audit_log(paths)
+    door = Door(token_file(paths), audit)
     recorder = Recorder(max_records=config.explain.records, max_bytes=config.explain.max_bytes)
 
     def ended(end: End) -> None:
@@ -202,7 +212,16 @@ def build(
         app=AsgiDriver(
             proxy, public_app(catalog, identity.authenticator, health_routes(detailed=False), registry)
         ),
-        admin=admin_app(health_routes(detailed=True), registry),
+        admin=admin_app(
+            health_routes(detailed=True),
+            registry,
+            door,
+            [
+                admin_requests.router(door.route_class(), recorder, clock=clock, wall_clock=time.time),
+            ],
+            own_version(),
+        ),
+        audit=audit,
         guard=guard,
         admin_guard=_guard(config, config.server.admin_listen, clock, rng),
         watchdog=watchdog,
@@ -315,7 +334,7 @@ async def _running(
         _server(gateway.admin, guarded_protocol(gateway.admin_guard)),
     ]
     background = [discovery.watch(_publish(gateway.catalog, discovery)) for discovery in gateway.discoveries]
-    background += [_sweep(gateway), _scrape(gateway.scraper), gateway.watchdog.beat()]
+    background += [_sweep(gateway), _scrape(gateway.scraper), gateway.watchdog.beat(), _anchor(gateway.audit)]
     if gateway.identity.directory is not None:
         background.append(_follow(gateway.identity.directory))
     with Stop().on_signals() as stop:
@@ -409,6 +428,17 @@ async def _sweep(gateway: Gateway) -> None:
             gateway.guard.is_pressed = used > memory.PRESSED
             gateway.proxy.is_full = used > memory.FULL
         gateway.sweep()
+
+
+async def _anchor(audit: AuditLog) -> None:
+    """Tell the log stream once a day where the audit log stands, for who keeps it elsewhere."""
+    while True:
+        try:
+            head = await asyncio.to_thread(audit.head)
+            log.info("audit anchor", extra={"seq": head.seq, "hash": head.hash})
+        except AuditError as error:
+            log.warning("audit log cannot be read", extra={"error": str(error)})
+        await asyncio.sleep(ANCHOR_EVERY)
 
 
 async def _scrape(scraper: Scraper) -> None:

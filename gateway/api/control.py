@@ -1,4 +1,4 @@
-"""The two FastAPI applications: what clients may ask besides inference, and what operators may."""
+"""The FastAPI application of the API's listener: what clients may ask besides inference. And what both applications share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def public_app(
     catalog: Catalog, authenticator: Authenticator, health: APIRouter, registry: CollectorRegistry
 ) -> FastAPI:
     """Models and health on the API's listener, measured into `registry`."""
-    app = _bare("Cascadia Gateway")
+    app = bare("Cascadia Gateway")
     app.include_router(models.router(catalog, authenticator))
     app.include_router(health)
     Instrumentator(registry=registry, should_ignore_untemplated=True).instrument(
@@ -25,15 +25,7 @@ def public_app(
     return app
 
 
-def admin_app(health: APIRouter, registry: CollectorRegistry) -> FastAPI:
-    """Metrics and detailed health on the admin listener."""
-    app = _bare("Cascadia Gateway, administration")
-    app.include_router(health)
-    Instrumentator(registry=registry).expose(app, endpoint="/metrics", include_in_schema=False)
-    return app
-
-
-def _bare(title: str) -> FastAPI:
+def bare(title: str) -> FastAPI:
     """No documentation pages, no redirects: a path is what it is, byte for byte."""
     app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     errors.install(app)

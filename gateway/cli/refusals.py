@@ -62,6 +62,11 @@ def _two_owners(error: Exception) -> Failure:
     return Failure(str(error), fix=fix, next_command="cascadia config show", code=ExitCode.CONFIG)
 
 
+def _no_admin(error: Exception) -> Failure:
+    fix = "mend the file named above"
+    return Failure(str(error), fix=fix, next_command="cascadia doctor", code=ExitCode.CONFIG)
+
+
 def _taken(error: Any) -> Failure:
     from gateway.cli.instance import taken
 
@@ -90,6 +95,9 @@ _TRANSLATIONS: tuple[tuple[str, str, Callable[[Any], Failure]], ...] = (
     ("config.problems", "ConfigErrors", _wrong_config),
     ("gateway.auth.private", "KeyFileError", _wrong_keys),
     ("gateway.auth.directory.contents", "DirectoryConflict", _two_owners),
+    ("gateway.auth.root", "SecretError", _no_admin),
+    ("gateway.auth.tokens", "TokenFileError", _no_admin),
+    ("gateway.audit.log", "AuditError", _no_admin),
     ("gateway.listen", "ListenError", _taken),
     ("engines.launch.errors", "AlreadySupervised", _not_now),
     ("engines.launch.errors", "LaunchError", _never),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from gateway.cli.address import base_url, curl_target
 
@@ -20,6 +21,8 @@ class Screen:
     needs_key: bool
     new_key: str | None = None
     admin_url: str | None = None
+    admin_token: Path | None = None
+    """The file with the first admin token. Only its place is shown: the token itself is for no screen."""
 
     def lines(self) -> list[str]:
         """The screen. Contains the new key: print it once and keep it nowhere."""
@@ -28,6 +31,8 @@ class Screen:
         lines.append(f"  models   {', '.join(self.models) if self.models else 'none yet: cascadia models'}")
         if self.admin_url and not self.admin_url.startswith("unix:"):
             lines.append(f"  metrics  {base_url(self.admin_url)}/metrics")
+        if self.admin_token is not None:
+            lines.append(f"  admin    token in {self.admin_token}")
         if self.models:
             lines += ["", "  Try it:", "", curl_line(self, self.models[0])]
         return [*lines, ""]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from gateway.administration import first_token
 from gateway.app import Started, run
 from gateway.cli.instance import only_one
 from gateway.cli.keyring import first_key
@@ -21,6 +22,7 @@ def serve(setting: Setting, voice: Voice, *, has_screen: bool = True) -> int:
     config, paths = setting.config, setting.paths
     with only_one(paths.run, "gateway") as publish:
         new_key = first_key(config, paths)
+        admin_token = first_token(paths)
         screens: list[asyncio.Task[None]] = []
 
         async def show(started: Started) -> None:
@@ -30,6 +32,7 @@ def serve(setting: Setting, voice: Voice, *, has_screen: bool = True) -> int:
                 needs_key=config.auth.mode == "keys",
                 new_key=new_key,
                 admin_url=started.admin_url,
+                admin_token=admin_token,
             )
             for line in screen.lines():
                 voice.tell(line)

@@ -59,6 +59,7 @@ class Start:
             needs_key=self._setting.config.auth.mode == "keys",
             new_key=self._new_key,
             admin_url=gateway.admin_url,
+            admin_token=token if (token := self._setting.paths.first_admin_token).exists() else None,
         )
 
 

@@ -22,6 +22,7 @@ VERBS = (
     Verb("gateway", "gateway", "Run", "Run the gateway alone"),
     Verb("engines", "engines", "Run", "Run the engine workers alone, or install their environment"),
     Verb("status", "status", "Look", "What runs here: gateway, workers, and why one is not ready"),
+    Verb("explain", "explain", "Look", "What became of a request, and why"),
     Verb("models", "models", "Look", "Which models can be called"),
     Verb("doctor", "doctor", "Look", "What is missing on this machine, and the command that mends it"),
     Verb("simulate", "simulate", "Look", "What engines could carry: a scenario of load in virtual time"),
@@ -32,6 +33,8 @@ VERBS = (
     Verb("users", "users", "Configure", "Create, list and suspend users and service accounts"),
     Verb("teams", "teams", "Configure", "Create, list and suspend teams"),
     Verb("organisations", "organisations", "Configure", "Create, list and suspend organisations"),
+    Verb("admin", "admin", "Configure", "Create, list and revoke admin tokens"),
+    Verb("audit", "audit", "Configure", "Show and check the log of who changed what"),
     Verb("completion", "completion", "Configure", "Print the completion script of a shell"),
 )
 

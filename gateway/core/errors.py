@@ -122,6 +122,13 @@ class VersionMismatch(ClientError):
     code = "version_mismatch"
 
 
+class PreconditionRequired(ClientError):
+    """A change has to say which version of the object it is about, in `If-Match`."""
+
+    status = 428
+    code = "precondition_required"
+
+
 class BodyTooLarge(ClientError):
     """More bytes than one request may send."""
 
@@ -187,6 +194,12 @@ class StoreUnavailable(Rejected):
     """The database, or the disk that usage is written to, cannot take what this needs."""
 
     code = "store_unavailable"
+
+
+class AuditUnavailable(Rejected):
+    """The audit log cannot be written: nothing is changed that nobody could account for."""
+
+    code = "audit_unavailable"
 
 
 class Draining(Rejected):

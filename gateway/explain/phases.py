@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from gateway.explain.record import Record
 
-READ, QUEUE, ATTEMPT, FIRST_CONTENT, ANSWER = "read", "queue", "attempt", "first_content", "answer"
+READ, ADMIT, QUEUE, ATTEMPT = "read", "admit", "queue", "attempt"
+FIRST_CONTENT, ANSWER = "first_content", "answer"
 
 
 class Phase(NamedTuple):
@@ -22,7 +23,8 @@ class Phase(NamedTuple):
 def phases(record: Record) -> Iterator[Phase]:
     """The phases of a call, in their order.
 
-    `read`: from the head of the request until its body was understood. `queue`: until a replica had room. `attempt`: on
+    `read`: from the head of the request until its body was understood. `admit` or,
+    when it had to wait, `queue`: until a replica had room. `attempt`: on
     a replica that failed the call or turned it away. `first_content`: from the last dispatch to the first content.
     `answer`: from there to the end.
     """
@@ -31,16 +33,17 @@ def phases(record: Record) -> Iterator[Phase]:
         return
     yield Phase(READ, record.arrived, record.parsed)
     now = record.parsed
+    waiting = ADMIT if record.queued is None else QUEUE
     for attempt in record.former:
         if attempt.dispatched > now:
-            yield Phase(QUEUE, now, attempt.dispatched)
+            yield Phase(waiting, now, attempt.dispatched)
         yield Phase(ATTEMPT, attempt.dispatched, attempt.ended, attempt.replica)
         now = attempt.ended
     if record.dispatched is None:
-        yield Phase(QUEUE, now, record.ended)
+        yield Phase(waiting, now, record.ended)
         return
     if record.dispatched > now:
-        yield Phase(QUEUE, now, record.dispatched)
+        yield Phase(waiting, now, record.dispatched)
     if record.first_content is None:
         yield Phase(ATTEMPT, record.dispatched, record.ended, record.replica)
         return

@@ -1,0 +1,36 @@
+"""What a data folder has for its administration: the admin tokens, the audit log, the secrets derived for each purpose."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from config.paths import Paths
+from gateway.audit import AuditLog, Deed
+from gateway.auth.root import derive, root_secret
+from gateway.auth.tokens import TokenFile
+
+LOCAL = "local"
+"""The actor of what is done on the machine itself, by who may write to the data folder."""
+
+
+def token_file(paths: Paths) -> TokenFile:
+    """The admin tokens. The secret is made or read when it is needed, which may raise `SecretError`."""
+    return TokenFile(paths.admin_tokens, lambda: derive(root_secret(paths.secret), "admin tokens"), time.time)
+
+
+def audit_log(paths: Paths) -> AuditLog:
+    """The audit log."""
+    return AuditLog(paths.audit, time.time)
+
+
+def first_token(paths: Paths) -> Path | None:
+    """Make the first admin token at the first start. Where its text is kept, `None` once its owner has moved it.
+
+    Raises `SecretError`, `TokenFileError` and `AuditError`.
+    """
+    if token_file(paths).create_first(paths.first_admin_token):
+        audit_log(paths).append(
+            Deed(actor=LOCAL, role="admin", action="tokens.create", object="tokens/first")
+        )
+    return paths.first_admin_token if paths.first_admin_token.exists() else None

@@ -1,0 +1,263 @@
+"""The one way into the administration: who is calling, whether they may, and what is written down of it.
+
+A route says what it asks of its caller when it is made (`needs`); one that does not is refused when the application is
+built (`check_routes`), so that no route can be open by an oversight. Every call that is turned away and every change is
+in the audit log before it is answered. While that cannot be written, nothing is changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.types import Message
+
+from gateway.api.errors import answer
+from gateway.audit import AuditError, AuditLog, Deed
+from gateway.audit.entry import state_hash
+from gateway.auth.credential import bearer
+from gateway.auth.root import SecretError
+from gateway.auth.tokens import RANKS, TokenFile, TokenFileError
+from gateway.core.call import Role
+from gateway.core.errors import (
+    AuditUnavailable,
+    BodyTooLarge,
+    Forbidden,
+    GatewayError,
+    InvalidRequest,
+    Unauthenticated,
+)
+
+MAX_BODY_BYTES = 64 * 1024
+READING = frozenset({"GET", "HEAD"})
+OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
+"""What needs no credential on the admin listener: what probes and scrapers ask."""
+
+_ROLE, _ACTION = "x-cascadia-role", "x-cascadia-action"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+log = logging.getLogger(__name__)
+
+
+class UndeclaredPermission(Exception):
+    """A route does not say who may call it: the application must not start."""
+
+
+@dataclass(slots=True)
+class Visit:
+    """One call of the administration. A route that changes something says here what, and from what to what."""
+
+    name: str
+    role: Role
+    request_id: str
+    address: str | None
+    object: str | None = None
+    before: Any = None
+    after: Any = None
+
+
+def visit_of(request: Request) -> Visit:
+    """The visit that `request` is; for routes."""
+    visit: Visit = request.scope["visit"]
+    return visit
+
+
+def needs(role: Role, action: str) -> dict[str, Any]:
+    """What a route gives as `openapi_extra`: the least role that may call it, and what the audit calls it."""
+    return {_ROLE: role.value, _ACTION: action, "security": [{"token": []}]}
+
+
+class AdminRoute(APIRoute):
+    """A route behind the door. Made by `Door.route_class`."""
+
+    door: Door
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The route within the door."""
+        inner = super().get_route_handler()
+        role, action = declared(self)
+
+        async def handle(request: Request) -> Response:
+            return await self.door.pass_through(request, inner, role, action)
+
+        return handle
+
+
+def declared(route: APIRoute) -> tuple[Role, str]:
+    """What a route declares. Raises `UndeclaredPermission`."""
+    extra = route.openapi_extra or {}
+    try:
+        return Role(extra[_ROLE]), extra[_ACTION]
+    except (KeyError, ValueError):
+        raise UndeclaredPermission(
+            f"{sorted(route.methods or ())} {route.path} does not declare who may call it"
+        ) from None
+
+
+def check_routes(app: FastAPI) -> None:
+    """Raises `UndeclaredPermission` when a route of the built application is neither behind the door nor known as open."""
+    for route in app.routes:
+        path = getattr(route, "path", None)
+        if isinstance(route, AdminRoute):
+            declared(route)
+        elif path not in OPEN_PATHS or not READING.issuperset(getattr(route, "methods", None) or {"ANY"}):
+            raise UndeclaredPermission(f"{route!r} does not declare who may call it")
+
+
+class Door:
+    """Knows the tokens and writes the audit log."""
+
+    def __init__(self, tokens: TokenFile, audit: AuditLog) -> None:
+        self._tokens = tokens
+        self._audit = audit
+        self.denied = 0
+        """Calls that were turned away since the start."""
+
+    def route_class(self) -> type[AdminRoute]:
+        """The class of the routes behind this door."""
+        return type("AdminRoute", (AdminRoute,), {"door": self})
+
+    async def pass_through(
+        self,
+        request: Request,
+        inner: Callable[[Request], Coroutine[Any, Any, Response]],
+        role: Role,
+        action: str,
+    ) -> Response:
+        """Let one call in, or answer why not."""
+        visit = Visit("-", Role.VIEWER, _request_id(request), request.client.host if request.client else None)
+        is_known = False
+        try:
+            record = await asyncio.to_thread(self._tokens.authenticate, _credential(request))
+            visit.name, visit.role, is_known = record.name, record.role, True
+            if RANKS.index(record.role) < RANKS.index(role):
+                raise Forbidden(f"The role {record.role} may not do this: it takes {role}.")
+        except (TokenFileError, SecretError) as error:
+            log.warning("admin tokens cannot be read", extra={"error": str(error)})
+            return self._answer(visit, AuditUnavailable("The admin tokens cannot be read.", retry_after=5))
+        except GatewayError as error:
+            self.denied += 1
+            visit.object = request.url.path
+            return self._answer(
+                visit, await self._record(visit, action, error.code, is_known=is_known) or error
+            )
+        if request.method in READING:
+            return (await self._served(visit, request, inner))[0]
+        return await self._changed(visit, request, inner, action)
+
+    async def _served(
+        self, visit: Visit, request: Request, inner: Callable[[Request], Coroutine[Any, Any, Response]]
+    ) -> tuple[Response, str]:
+        """The answer, and how the call went as the audit has it."""
+        request.scope["visit"] = visit
+        try:
+            response = await inner(request)
+        except RequestValidationError as error:
+            return self._answer(visit, _invalid(error)), "invalid_request"
+        except GatewayError as error:
+            return self._answer(visit, error), error.code or "error"
+        response.headers["x-request-id"] = visit.request_id
+        response.headers["cache-control"] = "no-store"
+        return response, "ok"
+
+    async def _changed(
+        self,
+        visit: Visit,
+        request: Request,
+        inner: Callable[[Request], Coroutine[Any, Any, Response]],
+        action: str,
+    ) -> Response:
+        try:  # before anything is changed, not after
+            await asyncio.to_thread(self._audit.head)
+            request = await _with_body(request)
+        except AuditError as error:
+            return self._answer(visit, _unavailable(error))
+        except GatewayError as error:
+            return self._answer(visit, await self._record(visit, action, error.code) or error)
+        try:
+            response, outcome = await self._served(visit, request, inner)
+        except Exception:
+            await self._record(visit, action, "internal_error")
+            raise
+        failure = await self._record(visit, action, outcome)
+        return response if failure is None else self._answer(visit, failure)
+
+    async def _record(
+        self, visit: Visit, action: str, outcome: str | None, *, is_known: bool = True
+    ) -> GatewayError | None:
+        """Write down what happened; an error to answer instead when that fails."""
+        deed = Deed(
+            actor=visit.name,
+            role=visit.role.value if is_known else None,
+            action=action,
+            object=visit.object,
+            before=state_hash(visit.before),
+            after=state_hash(visit.after),
+            address=visit.address,
+            request_id=visit.request_id,
+            outcome=outcome or "error",
+        )
+        try:
+            await asyncio.to_thread(self._audit.append, deed)
+        except AuditError as error:
+            return _unavailable(error)
+        return None
+
+    @staticmethod
+    def _answer(visit: Visit, error: GatewayError) -> Response:
+        response = answer(error)
+        response.headers["x-request-id"] = visit.request_id
+        if isinstance(error, Unauthenticated):
+            response.headers["www-authenticate"] = "Bearer"
+        return response
+
+
+def _unavailable(error: AuditError) -> AuditUnavailable:
+    log.warning("audit log cannot be written", extra={"error": str(error)})
+    return AuditUnavailable("The audit log cannot be written.", retry_after=5)
+
+
+def _credential(request: Request) -> bytes | None:
+    token = None
+    for value in request.headers.getlist("authorization"):
+        token = bearer(value.encode("latin-1"), token)
+    return token
+
+
+def _request_id(request: Request) -> str:
+    wanted = request.headers.get("x-request-id", "")
+    return wanted if _REQUEST_ID.fullmatch(wanted) else f"req-{secrets.token_hex(12)}"
+
+
+async def _with_body(request: Request) -> Request:
+    """The same request with its body read, within the cap. Raises `BodyTooLarge`."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MAX_BODY_BYTES:
+            raise BodyTooLarge(f"The request body is larger than the {MAX_BODY_BYTES} bytes allowed.")
+        parts.append(part)
+    message: Message = {"type": "http.request", "body": b"".join(parts), "more_body": False}
+
+    async def receive() -> Message:
+        return message
+
+    return Request(request.scope, receive)
+
+
+def _invalid(error: RequestValidationError) -> InvalidRequest:
+    """The first thing that is wrong, with the name of its field."""
+    first: dict[str, Any] = next(iter(error.errors()))
+    place: Iterable[Any] = first.get("loc", ())
+    names = [str(part) for part in place if part not in {"query", "body", "path", "header"}]
+    field = ".".join(names) or None
+    return InvalidRequest(f"{field or 'body'}: {first.get('msg', 'is wrong')}", param=field)

@@ -1,0 +1,119 @@
+"""An audit log in which any changed byte and any missing row is found."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from gateway.audit import AuditLog, Deed
+from gateway.audit.entry import LONGEST_FIELD, state_hash
+from gateway.audit.verify import verify
+
+
+def deed(number: int = 0) -> Deed:
+    return Deed(
+        actor=f"actor {number}", role="admin", action="keys.create", object=f"keys/{number}", after="0" * 64
+    )
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> AuditLog:
+    made = AuditLog(tmp_path / "audit.jsonl", lambda: 1_700_000_000.5)
+    for number in range(5):
+        made.append(deed(number))
+    return made
+
+
+def test_what_was_written_is_found_in_order(log: AuditLog) -> None:
+    verdict = verify(log)
+    assert (verdict.entries, verdict.problems) == (5, [])
+    assert oct(log.path.stat().st_mode & 0o777) == "0o600"
+
+
+def test_every_changed_byte_is_found(log: AuditLog) -> None:
+    """Each byte of the file in turn, by another of the same place: one bit, a digit, a line end, a blank."""
+    whole = log.path.read_bytes()
+    unseen = []
+    for at, byte in enumerate(whole):
+        for other in {byte ^ 1, byte ^ 0x20, 0x0A, 0x20, 0x30} - {byte}:
+            log.path.write_bytes(whole[:at] + bytes([other]) + whole[at + 1 :])
+            if not verify(log).problems:
+                unseen.append((at, other))
+    assert unseen == []
+
+
+def test_every_missing_doubled_or_moved_row_is_found(log: AuditLog) -> None:
+    rows = log.path.read_bytes().splitlines(keepends=True)
+    for at in range(len(rows)):
+        for changed in (
+            rows[:at] + rows[at + 1 :],  # one is missing
+            rows[:at],  # all from here on are
+            rows[at + 1 :],  # all to here are
+            [*rows[: at + 1], rows[at], *rows[at + 1 :]],
+            [*rows[at:], *rows[:at]] if at else rows[::-1],
+        ):
+            log.path.write_bytes(b"".join(changed))
+            assert verify(log).problems, at
+    log.path.unlink()
+    assert verify(log).problems
+
+
+def test_a_cut_end_stays_to_be_seen_after_more_was_written(log: AuditLog) -> None:
+    rows = log.path.read_bytes().splitlines(keepends=True)
+    log.path.write_bytes(b"".join(rows[:3]))
+    log.append(deed(9))
+    assert verify(log).problems == ["line 4: entry 6 does not follow entry 3"]
+
+
+def test_a_log_that_was_written_anew_is_found_by_an_anchor(log: AuditLog, tmp_path: Path) -> None:
+    anchor = log.head()
+    forged = AuditLog(tmp_path / "forged.jsonl", lambda: 1_700_000_000.5)
+    for number in range(6):
+        forged.append(deed(number + (number == 2)))
+    assert verify(forged).problems == []
+    assert verify(forged, [anchor]).problems
+    assert verify(log, [anchor]).problems == []
+
+
+def test_half_an_entry_is_told_and_does_not_stop_what_follows(log: AuditLog) -> None:
+    """What a power cut may leave."""
+    with log.path.open("ab") as file:
+        file.write(b'{"seq":6,"at"')
+    log.append(deed(6))
+    assert verify(log).problems == ["line 6: this is no entry as it was written"]
+    assert verify(log).entries == 6
+
+
+def test_several_writers_take_turns(log: AuditLog) -> None:
+    others = [AuditLog(log.path, lambda: 1.0) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda each=each: [each.append(deed(n)) for n in range(5)]) for each in others
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (verify(log).entries, verify(log).problems) == (25, [])
+
+
+def test_a_line_cannot_be_broken_out_of(log: AuditLog) -> None:
+    nasty = 'x\n{"seq":7}\r\u2028\x00\x1b[31m' + "y" * 10_000
+    entry = log.append(Deed(actor=nasty, role=None, action="a", address=nasty, request_id=nasty))
+    assert len(entry.actor) == LONGEST_FIELD
+    assert verify(log).problems == []
+    assert len(list(log.lines())) == 6
+
+
+def test_each_entry_is_on_the_disk_before_it_counts(log: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
+    log.append(deed(6))
+    assert synced == [log.path.stat().st_size]
+
+
+def test_the_hash_of_a_state_does_not_depend_on_the_order_of_its_keys() -> None:
+    assert state_hash({"a": 1, "b": 2}) == state_hash({"b": 2, "a": 1}) != state_hash({"a": 1, "b": 3})
+    assert state_hash(None) is None
