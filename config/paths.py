@@ -54,6 +54,11 @@ class Paths:
         return self.data / "audit.jsonl"
 
     @property
+    def ledger(self) -> Path:
+        """The spool of usage records on their way to the database. Mode 0700."""
+        return self.data / "ledger"
+
+    @property
     def run(self) -> Path:
         """Sockets and process records, valid for one life of the machine. Mode 0700."""
         return self.data / "run"

@@ -497,6 +497,28 @@ class Database(Section):
         return self
 
 
+class Ledger(Section):
+    """The record of every call that reached an engine."""
+
+    enabled: bool = Field(default=True, description="Whether usage is recorded.")
+    when_full: Literal["refuse", "serve"] = Field(
+        "refuse",
+        description="When records can be written nowhere: answer new requests 503, or serve them unrecorded.",
+    )
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
+        90, description="How long single records are kept. Sums of months are kept for ever."
+    )
+    daily_retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
+        800, description="How long sums of days are kept."
+    )
+    max_spool_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 40)] = Field(
+        1 << 30, description="The most that may wait on disk for the database."
+    )
+    reserve_bytes: Annotated[int, Field(ge=0, le=1 << 36)] = Field(
+        16 * 1024 * 1024, description="Room on disk kept for calls that run already when it is full. 0: none."
+    )
+
+
 def upstream_id(index: int, upstream: Upstream) -> str:
     """The name of the server at `index` of the list, its own or the default one."""
     return upstream.name or f"upstream-{index}"
@@ -550,6 +572,7 @@ class Config(Section):
     redis: Redis | None = Field(None, description="Shared state. Not needed for one gateway.")
     database: Database = Field(default_factory=Database)
     explain: Explain = Field(default_factory=Explain)
+    ledger: Ledger = Field(default_factory=Ledger)
     logging: Logging = Field(default_factory=Logging)
 
     @model_validator(mode="after")

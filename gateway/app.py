@@ -49,8 +49,14 @@ from gateway.fleet.discovery.static import Server, StaticDiscovery
 from gateway.fleet.endpoint import parse_address
 from gateway.fleet.scraper import Scraper
 from gateway.identity import Identity, identity_of
+from gateway.ledger import Ledger
+from gateway.ledger.drain import Drain
+from gateway.ledger.ledger import Sink
+from gateway.ledger.spool import Spool
+from gateway.ledger.store import UsageStore
 from gateway.listen import Listener, listen
 from gateway.observe import logs
+from gateway.observe.ledger import LedgerMetrics
 from gateway.observe.metrics import Gauge, Metrics
 from gateway.observe.watchdog import Watchdog
 from gateway.openai.rules import Caps, Rules, Treatment
@@ -120,6 +126,8 @@ class Gateway:
     database: Database
     """Opened by who first asks it, never on the way to the first request."""
     scraper: Scraper
+    ledger: Ledger | None
+    drain: Drain | None
 
     def sweep(self) -> None:
         """End what has waited too long; to be called every `SWEEP_EVERY` seconds."""
@@ -144,15 +152,19 @@ def build(
     clock: Callable[[], float] = time.monotonic,
     rng: random.Random | None = None,
     aside: Aside | None = None,
+    sink: Sink | None = None,
+    now: Callable[[], float] = time.time,
 ) -> Gateway:
     """Connect the parts that `config` asks for. Opens no socket. `rng` gives request ids; one of its own by default.
 
-    `aside` reads large bodies; by default one thread, which the first of them starts.
+    `aside` reads large bodies; by default one thread, which the first of them starts. `sink` takes the records of the
+    ledger, and a spool is emptied into the database; without one there is no ledger. `now` gives Unix seconds for them.
 
     Raises `KeyFileError` when the API keys cannot be read, `DirectoryConflict` when they contradict `config`,
     `SecretFileError` when an upstream's key or the database's password cannot be read.
     """
     aside = aside or OneThread()
+    database = _database(config, paths)
     registry = CollectorRegistry()
     metrics = Metrics(registry, own_version())
     admission = _admission(config, clock, metrics)
@@ -160,6 +172,7 @@ def build(
     catalog = Catalog(on_gone=transport.forget, clock=clock)
     chance = rng or random.Random()  # noqa: S311 - request ids are names and no secrets: a system call less each
     identity = identity_of(config, paths)
+    ledger = None if sink is None else _ledger(config, sink, now, chance)
     watchdog = Watchdog()
     audit = audit_log(paths)
     door = Door(token_file(paths), audit)
@@ -190,8 +203,19 @@ def build(
         rules=_rules(config),
         aside=aside,
         engines_know_tiers=config.admission.engine_priority,
+        ledger=ledger,
     )
     guard = _guard(config, config.server.listen, clock, rng)
+    usage = UsageStore(
+        database,
+        retention_days=config.ledger.retention_days,
+        daily_retention_days=config.ledger.daily_retention_days,
+        now=now,
+    )
+    drain: Drain | None = None
+    if isinstance(sink, Spool) and ledger is not None:
+        drain = Drain(sink, ledger, usage, clock=clock)
+        registry.register(LedgerMetrics(ledger, sink, drain))
     metrics.watch(catalog, admission, _gauges(proxy, guard, watchdog, recorder), clock=clock)
 
     def changed() -> None:
@@ -199,7 +223,13 @@ def build(
         admission.wake()
 
     catalog.on_change = changed
-    health_routes = partial(health.router, catalog, is_draining=lambda: proxy.is_leaving, clock=clock)
+    health_routes = partial(
+        health.router,
+        catalog,
+        is_draining=lambda: proxy.is_leaving,
+        is_recording=lambda: ledger is None or not ledger.is_full,
+        clock=clock,
+    )
     return Gateway(
         config=config,
         proxy=proxy,
@@ -226,7 +256,6 @@ def build(
         admin_guard=_guard(config, config.server.admin_listen, clock, rng),
         watchdog=watchdog,
         recorder=recorder,
-        database=_database(config, paths),
         scraper=Scraper(
             catalog,
             Page(transport),
@@ -234,6 +263,9 @@ def build(
             clock=clock,
             rng=chance,
         ),
+        database=database,
+        ledger=ledger,
+        drain=drain,
     )
 
 
@@ -296,7 +328,8 @@ async def serve(
 
     `announce` is called once requests are taken. `protocol` gives what uvicorn is to speak on the public address; with
     a plain `guarded_protocol` the ASGI driver serves every request. Raises `ListenError` when an address cannot be had and
-    `KeyFileError` when the API keys cannot be read, both before anything is started.
+    `KeyFileError` when the API keys cannot be read and `SpoolError` when usage cannot be recorded, all before anything is
+    started.
     """
     writer = logs.LineWriter(logs.standard_error())
     render = logs.choose_render(config.logging.format, is_terminal=logs.is_terminal())
@@ -305,7 +338,10 @@ async def serve(
         logs.CallLog(writer, render).on_end if config.logging.level in {"debug", "info"} else lambda _: None
     )
     try:
-        gateway = build(config, paths, on_end=on_end)
+        spool = _spool(config, paths)
+        gateway = build(config, paths, on_end=on_end, sink=spool)
+        if spool is not None:
+            spool.open()
         _fit(gateway.guard, descriptors.raise_limit())
         with listen(config.server.listen) as public, listen(config.server.admin_listen) as admin:
             async with _running(gateway, public, admin, protocol) as stop:
@@ -317,6 +353,10 @@ async def serve(
                     delay=config.server.drain_delay_seconds,
                 )
         await gateway.transport.close()
+        if spool is not None and gateway.drain is not None:
+            spool.close()
+            await gateway.drain.finish()
+            spool.release()
         await gateway.database.close()
         gateway.aside.close()
     finally:
@@ -337,6 +377,8 @@ async def _running(
     background += [_sweep(gateway), _scrape(gateway.scraper), gateway.watchdog.beat(), _anchor(gateway.audit)]
     if gateway.identity.directory is not None:
         background.append(_follow(gateway.identity.directory))
+    if gateway.drain is not None:
+        background.append(gateway.drain.run())
     with Stop().on_signals() as stop:
         serving = [
             asyncio.create_task(server.serve(sockets=[listener.socket]))
@@ -604,6 +646,17 @@ def _upstream(index: int, upstream: Upstream) -> Server:
         api_key=_secret(upstream),
         models=upstream.models,
     )
+
+
+def _spool(config: Config, paths: Paths) -> Spool | None:
+    ledger = config.ledger
+    if not ledger.enabled:
+        return None
+    return Spool(paths.ledger, reserve_bytes=ledger.reserve_bytes, most_bytes=ledger.max_spool_bytes)
+
+
+def _ledger(config: Config, sink: Sink, now: Callable[[], float], rng: random.Random) -> Ledger:
+    return Ledger(sink, now=now, rng=rng, serves_unrecorded=config.ledger.when_full == "serve")
 
 
 def _database(config: Config, paths: Paths) -> Database:

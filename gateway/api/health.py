@@ -16,9 +16,14 @@ _READY, _NOT_READY = 200, 503
 
 
 def router(
-    catalog: Catalog, *, is_draining: Callable[[], bool], clock: Callable[[], float], detailed: bool
+    catalog: Catalog,
+    *,
+    is_draining: Callable[[], bool],
+    is_recording: Callable[[], bool] = lambda: True,
+    clock: Callable[[], float],
+    detailed: bool,
 ) -> APIRouter:
-    """`/livez` and `/readyz`; `detailed` names models and replicas, for the admin listener only."""
+    """`/livez` and `/readyz`; `is_recording` says whether usage can be written down, `detailed` names models and replicas, for the admin listener only."""
     routes = APIRouter()
 
     @routes.get("/livez")
@@ -27,7 +32,7 @@ def router(
 
     @routes.get("/readyz")
     async def readyz() -> JSONResponse:
-        is_ready, reason = _readiness(catalog, is_draining=is_draining())
+        is_ready, reason = _readiness(catalog, is_draining=is_draining(), is_recording=is_recording())
         content: dict[str, Any] = {"status": "ready" if is_ready else "not ready", "reason": reason}
         if detailed:
             content["models"] = {pool.model: _counts(pool.members) for pool in catalog.pools()}
@@ -37,9 +42,11 @@ def router(
     return routes
 
 
-def _readiness(catalog: Catalog, *, is_draining: bool) -> tuple[bool, str | None]:
+def _readiness(catalog: Catalog, *, is_draining: bool, is_recording: bool) -> tuple[bool, str | None]:
     if is_draining:
         return False, "draining"
+    if not is_recording:
+        return False, "usage cannot be recorded"
     if not serving(catalog.replicas()):
         return False, "no engine is ready"
     return True, None

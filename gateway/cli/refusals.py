@@ -67,6 +67,11 @@ def _no_admin(error: Exception) -> Failure:
     return Failure(str(error), fix=fix, next_command="cascadia doctor", code=ExitCode.CONFIG)
 
 
+def _no_spool(error: Exception) -> Failure:
+    fix = "make room there or let this user write there; usage is recorded there before anything else"
+    return Failure(f"usage cannot be recorded: {error}", fix=fix, next_command="cascadia doctor")
+
+
 def _taken(error: Any) -> Failure:
     from gateway.cli.instance import taken
 
@@ -98,6 +103,7 @@ _TRANSLATIONS: tuple[tuple[str, str, Callable[[Any], Failure]], ...] = (
     ("gateway.auth.root", "SecretError", _no_admin),
     ("gateway.auth.tokens", "TokenFileError", _no_admin),
     ("gateway.audit.log", "AuditError", _no_admin),
+    ("gateway.ledger.spool", "SpoolError", _no_spool),
     ("gateway.listen", "ListenError", _taken),
     ("engines.launch.errors", "AlreadySupervised", _not_now),
     ("engines.launch.errors", "LaunchError", _never),

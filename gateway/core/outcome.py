@@ -105,6 +105,8 @@ class End(NamedTuple):
     client: str | None = None
     """The address that the request came from, `None` on a unix socket."""
     trail: Trail | None = None
+    delivered: int = 0
+    """Tokens of a stream that were passed on, counted by its events: all that is known of one without `usage`."""
 
 
 OnEnd = Callable[[End], None]

@@ -101,10 +101,20 @@ class Scanner:
     """Follows one stream. Feed it in order; read `verdict` after each feed.
 
     `has_content` turns true with the first event that carries something of the answer (text, reasoning, a tool call, a
-    finish reason), as against the opening event that only names the role.
+    finish reason), as against the opening event that only names the role. `delivered` counts the events of each choice
+    from then on: an engine makes one for each token, or for a few of them when it is asked to.
     """
 
-    __slots__ = ("_strip_usage", "_tail", "_unfinished", "error", "has_content", "usage", "verdict")
+    __slots__ = (
+        "_strip_usage",
+        "_tail",
+        "_unfinished",
+        "delivered",
+        "error",
+        "has_content",
+        "usage",
+        "verdict",
+    )
 
     def __init__(self, *, strip_usage: bool) -> None:
         self._strip_usage = strip_usage
@@ -114,6 +124,7 @@ class Scanner:
         self.error: bytes | None = None
         self.has_content = False
         self.usage: Usage | None = None
+        self.delivered = 0
 
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes, return those of whole events that may be forwarded. Never raises."""
@@ -201,6 +212,7 @@ class Scanner:
                     self._unfinished[choice.index] = False
                 else:
                     self._unfinished.setdefault(choice.index, True)
+                    self.delivered += has_content
         if event.usage is not None:
             self.usage = event.usage.value()
             return bool(event.choices) or not self._strip_usage

@@ -37,6 +37,7 @@ from gateway.core.errors import (
     Quarantined,
     QueueFull,
     RequestTimeout,
+    StoreUnavailable,
     StreamInterrupted,
     UpstreamLost,
     UpstreamTimeout,
@@ -44,6 +45,7 @@ from gateway.core.errors import (
 from gateway.core.outcome import Attempt, Choice, End, Outcome, Trail, Usage
 from gateway.fleet.pool import Pool
 from gateway.fleet.replica import STUCK_SECONDS, Replica
+from gateway.ledger import Open
 from gateway.openai import answer as answers
 from gateway.openai import envelope as envelopes
 from gateway.openai import errors
@@ -152,6 +154,7 @@ class Exchange:
         "_proxy",
         "_queue_until",
         "_queued_at",
+        "_record",
         "_replica_id",
         "_resent",
         "_rewrite",
@@ -216,6 +219,7 @@ class Exchange:
         self._former: tuple[Attempt, ...] = ()
         self._failed_by: Fault | None = None
         self._paused_at: float | None = None
+        self._record: Open | None = None
 
     def __repr__(self) -> str:
         return f"<Exchange {self.request_id} {self.state.value} on {self._replica_id}>"
@@ -282,6 +286,8 @@ class Exchange:
             self._pool = pool
             if proxy.quarantine.has_suspects:
                 self._check_quarantine(principal, envelope)
+            if proxy.ledger is not None and proxy.ledger.is_full:
+                raise unrecorded()
             proxy.budget(pool.model).calls += 1
             call = self._call = Call(
                 self.request_id,
@@ -434,6 +440,8 @@ class Exchange:
         return replica.is_stuck
 
     def _tick_streaming(self, now: float) -> None:
+        if self._record is not None and self._proxy.ledger is not None and self._scanner is not None:
+            self._proxy.ledger.progressed(self._record, self._scanner.delivered)
         stall = self._proxy.timeouts.stall
         paused = self._paused_at
         if paused is not None:
@@ -474,6 +482,8 @@ class Exchange:
         body = envelopes.upstream_body(envelope, lease.model)
         if proxy.engines_know_tiers:
             body = with_priority(body, tier)
+        if self._record is None and proxy.ledger is not None:
+            self._record = proxy.ledger.began(lease.call, self._replica_id)
         sending = proxy.transport.send(
             lease.replica.endpoint, self.operation, engine_id, body, self, fresh=fresh
         )
@@ -719,8 +729,10 @@ class Exchange:
         self._proxy.held_bytes -= self._held_bytes
         # A kept connection keeps its last Exchange: not the request and the answer with it.
         self._envelope, self._call, self._body = None, None, []
+        record, self._record = self._record, None
         self._proxy.ended(
             self,
+            record,
             End(  # in the order of its fields: by name, it takes twice as long
                 self.request_id,
                 self.operation.name,
@@ -748,6 +760,7 @@ class Exchange:
                     None if failed_by is None else failed_by.value,
                     self._choice,
                 ),
+                0 if self._scanner is None else self._scanner.delivered,
             ),
         )
 
@@ -794,6 +807,11 @@ def _too_long() -> DeadlineExceeded:
 def exhausted() -> Exhausted:
     """The refusal of what there is no memory, descriptor or port for."""
     return Exhausted("The gateway has no room for one more request now. Try again later.", retry_after=1)
+
+
+def unrecorded() -> StoreUnavailable:
+    """The refusal of what could not be written down."""
+    return StoreUnavailable("Usage cannot be recorded now. Try again later.", retry_after=5)
 
 
 def _error_of(fault: Fault, retry_after: int) -> GatewayError:

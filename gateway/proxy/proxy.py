@@ -25,6 +25,7 @@ from gateway.core.errors import (
 )
 from gateway.core.outcome import End, OnEnd
 from gateway.fleet.catalog import Catalog
+from gateway.ledger import Ledger, Open
 from gateway.openai.envelope import Reader
 from gateway.openai.names import Rename
 from gateway.openai.rules import Rules
@@ -75,6 +76,7 @@ class Proxy:
         rules: Rules = Rules(),  # noqa: B008 - a frozen value
         aside: Aside = AtOnce(),  # noqa: B008 - it has no state
         engines_know_tiers: bool = False,
+        ledger: Ledger | None = None,
     ) -> None:
         self.authenticator = authenticator
         self.catalog = catalog
@@ -87,6 +89,7 @@ class Proxy:
         """Engines order what they hold by priority, too: they are told of it."""
         self.reader = Reader(rules)
         self.aside = aside
+        self.ledger = ledger
         self.is_leaving = False
         """The gateway is about to stop: it serves, and asks its clients to connect anew."""
         self._is_draining = False
@@ -207,9 +210,11 @@ class Proxy:
         for exchange in sorted(self._live, key=_is_at_an_engine):
             exchange.cut(Draining("This gateway is shutting down. Try again.", retry_after=1))
 
-    def ended(self, exchange: Exchange, end: End) -> None:
-        """An Exchange is over."""
+    def ended(self, exchange: Exchange, record: Open | None, end: End) -> None:
+        """An Exchange is over. `record` is what was opened for it in the ledger."""
         self._live.pop(exchange, None)
+        if record is not None and self.ledger is not None:
+            self.ledger.ended(record, end)
         self._on_end(end)
 
     def _check(self, name: bytes, value: bytes) -> None:

@@ -5,7 +5,10 @@ Importing this loads SQLAlchemy, a third of a second: `Database` does it in a th
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +28,17 @@ WRITES = "cascadia_writes"
 
 
 def engine_of(place: Place) -> AsyncEngine:
-    """An engine for `place`. Connects to nothing; makes the file and its folder for SQLite. Raises `OSError`."""
+    """An engine for `place`. For SQLite it makes the file and its folder, so call it in a thread.
+
+    Raises `OSError`, and `sqlite3.Error` where the file is no database.
+    """
     return _sqlite(place.file) if place.file is not None else _postgres(place)
 
 
 def _sqlite(file: Path) -> AsyncEngine:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+    _keep_a_log(file)
     engine = create_async_engine(
         URL.create("sqlite+aiosqlite", database=str(file)),
         connect_args={"timeout": BUSY_SECONDS},
@@ -44,11 +51,29 @@ def _sqlite(file: Path) -> AsyncEngine:
     return engine
 
 
+def _keep_a_log(file: Path) -> None:
+    """Switch to write-ahead logging, once in a file's life: readers then read beside the writer.
+
+    The switch alone does not wait for other processes that open the file, whatever the timeout: so this does.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        with contextlib.closing(sqlite3.connect(file, timeout=BUSY_SECONDS)) as connection:
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+            except sqlite3.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return
+        time.sleep(0.01)
+
+
 def _set_up(connection: Any, _: object) -> None:
-    """Make a commit durable, let readers read beside the writer, and leave BEGIN to us."""
+    """Make a commit durable, and leave BEGIN to us."""
     connection.isolation_level = None  # the driver would begin late, and never before a CREATE TABLE
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from sqlalchemy import exc
 
 from gateway.store.migrate import NewerSchema
@@ -18,6 +20,6 @@ def trouble_of(error: BaseException) -> str | None:
         return None
     if isinstance(error, exc.DBAPIError):
         return " ".join(str(error.orig).split()) or type(error.orig).__name__
-    if isinstance(error, exc.TimeoutError | OSError):
+    if isinstance(error, exc.TimeoutError | OSError | sqlite3.Error):
         return " ".join(str(error).split()) or type(error).__name__
     return None

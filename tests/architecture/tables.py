@@ -21,6 +21,7 @@ from gateway.core.outcome import End, Outcome, Usage
 from gateway.fleet.endpoint import Condition, Endpoint, Sighting, UnixAddress
 from gateway.fleet.load import Load
 from gateway.fleet.pace import ENOUGH
+from gateway.ledger.spool import Spool
 from gateway.openai.fields import SHAPES
 from gateway.openai.operations import CHAT, COMPLETIONS
 from gateway.openai.privileges import PRIVILEGED, privileged
@@ -84,7 +85,8 @@ def scraped() -> list[Metric]:
 
 
 async def _scrape() -> str:
-    gateway = build(Config.model_validate({"auth": {"mode": "anonymous"}}), Paths(Path("unused")))
+    spool = Spool(Path("unused"), reserve_bytes=0, most_bytes=0)
+    gateway = build(Config.model_validate({"auth": {"mode": "anonymous"}}), Paths(Path("unused")), sink=spool)
     _have_a_past(gateway)
     async with _client(gateway.app) as client:
         await client.get("/v1/models")

@@ -17,6 +17,7 @@ from gateway import app
 from gateway.core.outcome import End
 from gateway.fleet.endpoint import Condition, Endpoint, Sighting, parse_address
 from gateway.fleet.replica import Replica
+from gateway.ledger.ledger import Sink
 from gateway.proxy.edge import edge_protocol
 from gateway.proxy.guarded import guarded_protocol
 from tests.support.clock import Clock
@@ -107,12 +108,12 @@ class RunningGateway:
 
 @contextlib.asynccontextmanager
 async def running(
-    config: Config, folder: Path, driver: Driver, *endpoints: Endpoint
+    config: Config, folder: Path, driver: Driver, *endpoints: Endpoint, sink: Sink | None = None
 ) -> AsyncIterator[RunningGateway]:
-    """Run the gateway of `config` in front of `endpoints`, on a port of 127.0.0.1."""
+    """Run the gateway of `config` in front of `endpoints`, on a port of 127.0.0.1. `sink` takes its records."""
     ends: list[End] = []
     clock = Clock()
-    parts = app.build(config, Paths(folder), on_end=ends.append, clock=clock)
+    parts = app.build(config, Paths(folder), on_end=ends.append, clock=clock, sink=sink)
     gateway = RunningGateway(parts, driver, clock, ends)
     gateway.publish(*endpoints)
     protocol = (

@@ -22,6 +22,7 @@ from gateway.explain.phases import phases
 from gateway.explain.record import kept, told
 from gateway.fleet.catalog import Catalog
 from gateway.fleet.endpoint import Condition, Endpoint, Sighting, TcpAddress
+from gateway.ledger import Ledger
 from gateway.openai.operations import CHAT
 from gateway.openai.structure import LARGE_BYTES
 from gateway.proxy.client import Headers, Part
@@ -30,6 +31,7 @@ from gateway.proxy.proxy import Proxy, Timeouts
 from gateway.transport import Loss, Sink
 from tests.support.aside import HeldAside
 from tests.support.clock import Clock
+from tests.support.usage import Kept
 
 DONE = b"data: [DONE]\n\n"
 
@@ -149,6 +151,7 @@ class World:
         self.ends: list[End] = []
         self.transport = FakeTransport()
         self.aside = HeldAside()
+        self.records = Kept()
         self.catalog = Catalog()
         self.admission = Admission(POLICIES["round_robin"], bounds=Bounds(2), clock=self.clock)
         self.proxy = Proxy(
@@ -162,6 +165,7 @@ class World:
             rng=random.Random(0),
             on_end=self.ends.append,
             aside=self.aside,
+            ledger=Ledger(self.records, now=lambda: 0.0, rng=random.Random(0)),
         )
         self.catalog.publish(
             "s",
@@ -313,6 +317,19 @@ class Life(RuleBasedStateMachine):
         assert len(self.world.transport.open) <= holding
         waiting = sum(client.exchange._ticket is not None for client in self.clients)
         assert self.world.admission.waiting("m") == waiting
+
+    @invariant()
+    def what_was_sent_to_an_engine_has_one_record(self) -> None:
+        """Begun with the sending, ended with the call; what no engine was sent has none."""
+        live = [
+            each.exchange for each in self.clients if each.exchange.state not in {State.DONE, State.FAILED}
+        ]
+        records = self.world.records
+        sent = sum(exchange._record is not None for exchange in live)
+        assert len(records.open()) == sent
+        assert len(records.ended) == len({each.id for each in records.ended})
+        dispatched = [end for end in self.world.ends if end.dispatched is not None or end.replica is not None]
+        assert len(records.ended) == len(dispatched)
 
     @invariant()
     def no_stream_ends_well_that_did_not(self) -> None:

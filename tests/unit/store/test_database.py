@@ -115,6 +115,14 @@ async def test_a_server_that_is_not_there_is_unavailable(tmp_path):
     assert str(tmp_path) not in raised.value.message
 
 
+async def test_a_file_that_is_no_database_is_unavailable(tmp_path):
+    (tmp_path / "c.db").write_text("not a database, and long enough to be looked at as one" * 20)
+    database = Database(sqlite(tmp_path / "c.db"))
+    with pytest.raises(StoreUnavailable):
+        await count(database)
+    assert "not a database" in database.trouble
+
+
 async def test_the_file_is_its_owners_alone_and_durable(tmp_path):
     database = Database(sqlite(tmp_path / "new" / "c.db"))
     async with database.read() as connection:

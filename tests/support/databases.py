@@ -7,7 +7,7 @@ from tests.support.postgres import postgres
 
 
 @pytest.fixture(scope="session")
-def server():
+def postgres_server():
     with postgres() as running:
         yield running
 
@@ -17,7 +17,7 @@ async def place(request, tmp_path):
     """Where a database can be made, of both kinds."""
     if request.param == "sqlite":
         return sqlite(tmp_path / "store" / "cascadia.db")
-    return await request.getfixturevalue("server").create("test")
+    return await request.getfixturevalue("postgres_server").create("test")
 
 
 @pytest.fixture
