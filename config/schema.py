@@ -292,8 +292,8 @@ class Admission(Section):
         default=False,
         description="Tell engines the tier as `priority`; they need --scheduling-policy priority.",
     )
-    policy: Literal["least_requests", "round_robin"] = Field(
-        "least_requests", description="How a replica is chosen among those with room."
+    policy: Literal["scored", "least_requests", "least_tokens", "round_robin", "session", "prefix"] = Field(
+        "scored", description="How a replica is chosen among those with room: docs/routing.md."
     )
 
 

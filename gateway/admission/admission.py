@@ -100,6 +100,10 @@ class Admission:
         """A lease on another replica than `without`, if one has room now: for a call that is sent again."""
         return self._lease(self._queue(pool), call, pool.candidates(self._clock(), without=without))
 
+    def policy(self, model: str) -> Policy | None:
+        """Who chooses for `model`, `None` as long as nothing was chosen."""
+        return self._policies.get(model)
+
     def wake(self) -> None:
         """Give what room there is to those who wait, evict the expired and those whose model nobody serves now.
 
@@ -166,6 +170,7 @@ class Admission:
             and released.condition is Condition.READY
             and not released.is_doubted
             and not pool.is_slow(released)
+            and not pool.is_slow(released)
             and released in pool.members
         ):
             return (released,)
@@ -179,12 +184,19 @@ class Admission:
         replica = policy.choose(candidates, call)
         if replica is None:
             return None
+        choice, work = policy.choice, policy.took(replica, call)
         charged = queue.charge(call)
-        return Lease(replica, pool.members[replica], call, queue, charged, self._released, policy.choice)
+        return Lease(replica, pool.members[replica], call, queue, charged, self._released, choice, work)
 
     def _released(self, lease: Lease, ended: Ended, usage: Usage | None) -> None:
         replica = lease.replica
         lease.account.settle(lease.call, lease.charged, ended, usage)
+        if (
+            usage is not None
+            and ended is Ended.WELL
+            and (policy := self._policies.get(lease.call.model)) is not None
+        ):
+            policy.ended(replica, lease.work, usage)
         if ended is Ended.WELL:
             replica.succeeded(self._clock())
         elif ended is Ended.BUSY:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from gateway.balancer.work import Work
 from gateway.core.call import Call
-from gateway.core.outcome import Choice
+from gateway.core.outcome import Choice, Usage
 from gateway.fleet.replica import Replica
 
 MOST_WEIGHED = 16
@@ -31,4 +32,12 @@ class Policy(Protocol):
         `replicas` may be sent work and may be empty. Counts nothing: the caller counts what it was given, in the same
         synchronous step.
         """
+        ...
+
+    def took(self, replica: Replica, call: Call) -> Work:
+        """`replica` was given `call`: what that will cost it, to be charged to it. In the step of the choice."""
+        ...
+
+    def ended(self, replica: Replica, work: Work, usage: Usage) -> None:
+        """A call that was charged as `work` is over, and this is what the engine counted."""
         ...

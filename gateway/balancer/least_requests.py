@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.balancer.base import MOST_WEIGHED, Policy
+from gateway.balancer.work import NOTHING, Work
 from gateway.core.call import Call
-from gateway.core.outcome import Choice
+from gateway.core.outcome import Choice, Usage
 from gateway.fleet.replica import Replica
 
 
@@ -39,6 +40,13 @@ class LeastRequests:
             if load < least and not replica.is_resting:
                 best, least = replica, load
         return best
+
+    def took(self, replica: Replica, call: Call) -> Work:  # noqa: ARG002 - the protocol's shape
+        """See `Policy.took`."""
+        return NOTHING
+
+    def ended(self, replica: Replica, work: Work, usage: Usage) -> None:
+        """See `Policy.ended`."""
 
 
 def _seen(replicas: Sequence[Replica]) -> Choice:

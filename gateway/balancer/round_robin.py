@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.balancer.base import Policy
+from gateway.balancer.work import NOTHING, Work
 from gateway.core.call import Call
+from gateway.core.outcome import Usage
 from gateway.fleet.replica import Replica
 
 
@@ -26,6 +28,13 @@ class RoundRobin:
             if replica.has_room():
                 return replica
         return None
+
+    def took(self, replica: Replica, call: Call) -> Work:  # noqa: ARG002 - the protocol's shape
+        """See `Policy.took`."""
+        return NOTHING
+
+    def ended(self, replica: Replica, work: Work, usage: Usage) -> None:
+        """See `Policy.ended`."""
 
 
 _: type[Policy] = RoundRobin

@@ -89,7 +89,7 @@ class Replica:
         """What answers under its name now is not what was there before: another model, or other limits."""
         self.dispatches = 0
         """Calls that it was given."""
-        self.prefill_tokens = self.decode_tokens = 0.0
+        self.prefill_tokens = self.decode_tokens = 0
         """Tokens of the calls that it holds, by estimate: prompts not begun to be answered, and answers."""
         self.epoch = 0
         """Counts its engine's starts, as far as they are noticed: what an engine keeps is gone with each."""

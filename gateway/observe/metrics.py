@@ -18,6 +18,7 @@ from gateway.core.outcome import OnEnd
 from gateway.fleet.pool import serving
 from gateway.observe.fleet import fleet_gauges
 from gateway.observe.queues import Queues
+from gateway.observe.routing import routing_figures
 from gateway.observe.tally import Tally
 
 if TYPE_CHECKING:
@@ -88,6 +89,9 @@ class _State(Collector):
         for gauge in self._gauges:
             yield GaugeMetricFamily(gauge.name, gauge.meaning, value=gauge.read())
         yield from self._models()
+        yield from routing_figures(
+            [(p.model, self._admission.policy(p.model)) for p in self._catalog.pools()]
+        )
         yield from self._replicas()
 
     def _models(self) -> Iterator[Metric]:

@@ -521,6 +521,7 @@ class Exchange:
             waited = self._last_heard - self._dispatched_at
             self._pool.waited(waited)
             if self._lease is not None:
+                self._lease.began()
                 self._lease.replica.pace.first.take(waited)
         self._clear()
         self._enter(STREAMING)

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from config.paths import Paths
 from config.schema import Config
 from gateway.app import Gateway, build
+from gateway.balancer import POLICIES
 from gateway.core import errors
 from gateway.core.call import ANONYMOUS, Tier
 from gateway.core.errors import GatewayError
@@ -110,6 +111,7 @@ def _have_a_past(gateway: Gateway) -> None:
         idle_seconds=1.0,
     )
     gateway.catalog.publish("test", [Sighting(endpoint, Condition.READY)])
+    gateway.admission._policies["tiny"] = POLICIES["scored"]()
     for replica in gateway.catalog.replicas():
         replica.saw(Load(running=0.0, waiting=0.0, kv_usage=0.0), 0.0)
         for _ in range(ENOUGH):

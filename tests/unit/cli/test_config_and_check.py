@@ -29,7 +29,7 @@ def test_show_effective_says_why(cascadia, file, monkeypatch):
     shown = cascadia("config", "show", "--effective", "--why").out
     assert "listen: 127.0.0.1:7000 # cascadia.yaml:2:11" in shown
     assert "level: debug # CASCADIA_LOGGING__LEVEL" in shown
-    assert "policy: least_requests # default" in shown
+    assert "policy: scored # default" in shown
 
 
 def test_show_as_json_has_values_and_origins(cascadia, file, monkeypatch):

@@ -62,4 +62,4 @@ def test_each_value_says_what_set_it(tmp_path):
     assert "  listen: 127.0.0.1:9 # --listen" in lines
     assert "  level: debug # CASCADIA_LOGGING__LEVEL" in lines
     assert f"  - name: a # {file}:4:11" in lines
-    assert "  policy: least_requests # default" in lines
+    assert "  policy: scored # default" in lines
