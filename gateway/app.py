@@ -238,7 +238,7 @@ def build(
         transport=transport,
         aside=aside,
         identity=identity,
-        discoveries=_discoveries(config, paths),
+        discoveries=_discoveries(config, paths, lambda id_: catalog.is_flowing(id_, clock())),
         app=AsgiDriver(
             proxy, public_app(catalog, identity.authenticator, health_routes(detailed=False), registry)
         ),
@@ -623,13 +623,16 @@ def _caps(caps: CapsOf) -> Caps:
     return Caps(*[getattr(caps, name) for name in Caps._fields])
 
 
-def _discoveries(config: Config, paths: Paths) -> tuple[Discovery, ...]:
+def _discoveries(config: Config, paths: Paths, is_flowing: Callable[[str], bool]) -> tuple[Discovery, ...]:
     found: list[Discovery] = []
     if config.engines:
         found.append(RosterDiscovery(paths.roster))
     if config.upstreams:
         found.append(
-            StaticDiscovery([_upstream(index, upstream) for index, upstream in enumerate(config.upstreams)])
+            StaticDiscovery(
+                [_upstream(index, upstream) for index, upstream in enumerate(config.upstreams)],
+                is_flowing=is_flowing,
+            )
         )
     return tuple(found)
 

@@ -52,6 +52,10 @@ class Catalog:
         for replicas in self._sources.values():
             yield from replicas.values()
 
+    def is_flowing(self, id_: str, now: float) -> bool:
+        """Whether a replica of that name holds calls and something of an answer came from it a moment ago."""
+        return any(r.endpoint.id == id_ and r.is_flowing(now) for r in self.replicas())
+
     def created(self, model: str) -> int:
         """When `model` was first seen, in Unix seconds."""
         return self._created[model]

@@ -14,12 +14,22 @@ if TYPE_CHECKING:
 PROBE_SECONDS = 5.0
 
 
-class _Model(msgspec.Struct):
+class Card(msgspec.Struct, frozen=True):
+    """One model as a server lists it. What it does not say is `None`."""
+
     id: str
+    root: str | None = None
+    """Where its weights are from."""
+    max_model_len: int | None = None
+
+    def is_other_than(self, before: Card) -> bool:
+        """Whether something that both say is not the same."""
+        pairs = ((self.root, before.root), (self.max_model_len, before.max_model_len))
+        return any(now is not None and then is not None and now != then for now, then in pairs)
 
 
 class _Models(msgspec.Struct):
-    data: list[_Model]
+    data: list[Card]
 
 
 class ProbeError(Exception):
@@ -41,6 +51,11 @@ def open_client(address: Address) -> httpx.AsyncClient:
 
 async def list_models(client: httpx.AsyncClient, path: str, api_key: str | None) -> tuple[str, ...]:
     """The model names that the server lists. Raises `ProbeError`."""
+    return tuple([card.id for card in await list_cards(client, path, api_key)])
+
+
+async def list_cards(client: httpx.AsyncClient, path: str, api_key: str | None) -> tuple[Card, ...]:
+    """The models that the server lists. Raises `ProbeError`."""
     import httpx  # noqa: PLC0415 - as above
 
     headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
@@ -48,7 +63,7 @@ async def list_models(client: httpx.AsyncClient, path: str, api_key: str | None)
         answer = await client.get(path, headers=headers)
         if answer.status_code != httpx.codes.OK:
             raise ProbeError(f"GET {path} answered {answer.status_code}")
-        return tuple(model.id for model in msgspec.json.decode(answer.content, type=_Models).data)
+        return tuple(msgspec.json.decode(answer.content, type=_Models).data)
     except httpx.HTTPError as error:
         raise ProbeError(f"GET {path}: {type(error).__name__}") from error
     except msgspec.DecodeError as error:

@@ -152,6 +152,10 @@ class Replica:
         """Whether it can be tried when nothing else is there: not at once after a refused connection."""
         return self.is_serving() and (not self.unreachable or now - self._refused_at >= FIRST_EJECTION)
 
+    def is_flowing(self, now: float) -> bool:
+        """Whether it is answering: it holds calls, and something of an answer came a moment ago."""
+        return self.in_flight > 0 and now - self.heard_at <= SILENCE_SECONDS
+
     def share(self, now: float) -> float:
         """What it may hold of what its peers do, 0 to 1: grows while it is warming."""
         return 1.0 if self._warm_from is None else min(1.0, (now - self._warm_from) / WARM_SECONDS)

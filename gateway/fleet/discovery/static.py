@@ -1,15 +1,19 @@
-"""Discovery of servers that the configuration names: asked again and again whether they answer and what they serve."""
+"""Discovery of servers that the configuration names: asked again and again whether they answer and what they serve.
+
+A server that answers but is not what it was - the same name for other weights, or with another context length - gets no
+work: callers would not know. One that does not answer, but whose tokens flow, is busy and nothing else.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.fleet.discovery.base import Publish
 from gateway.fleet.endpoint import Address, Condition, Endpoint, Sighting
-from gateway.fleet.health import ProbeError, list_models, open_client
+from gateway.fleet.health import Card, ProbeError, list_cards, open_client
 
 PROBE_EVERY_UP = 5.0
 PROBE_EVERY_DOWN = 0.5
@@ -33,8 +37,8 @@ class Server:
     models: Mapping[str, str] = field(default_factory=dict)
 
 
-Probe = Callable[[Server], Awaitable[tuple[str, ...]]]
-"""Ask a server for its model names. Raises `ProbeError`."""
+Probe = Callable[[Server], Awaitable[tuple[Card, ...]]]
+"""Ask a server for its models. Raises `ProbeError`."""
 
 
 class StaticDiscovery:
@@ -48,10 +52,14 @@ class StaticDiscovery:
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         probe: Probe | None = None,
+        is_flowing: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        """`is_flowing` says of a server's id whether something of an answer came from it a moment ago."""
         self._servers = servers
         self._sleep = sleep
         self._probe = probe
+        self._is_flowing = is_flowing
+        self._cards: dict[str, dict[str, Card]] = {}
         self._sightings: dict[str, Sighting] = {}
 
     async def watch(self, publish: Publish) -> None:
@@ -70,7 +78,7 @@ class StaticDiscovery:
             return
         async with open_client(server.address) as client:
             await self._probe_for_ever(
-                server, publish, lambda s: list_models(client, s.models_path, s.api_key)
+                server, publish, lambda s: list_cards(client, s.models_path, s.api_key)
             )
 
     async def _probe_for_ever(self, server: Server, publish: Publish, probe: Probe) -> None:
@@ -86,8 +94,10 @@ class StaticDiscovery:
                 self._answered(server, listed, publish)
             await self._sleep(PROBE_EVERY_DOWN if failures else PROBE_EVERY_UP)
 
-    def _answered(self, server: Server, listed: tuple[str, ...], publish: Publish) -> None:
-        models = _served(server, listed)
+    def _answered(self, server: Server, listed: tuple[Card, ...], publish: Publish) -> None:
+        models = _served(server, [card.id for card in listed])
+        if self._is_another(server, {own for _, own in models}, listed, publish):
+            return
         missing = sorted(set(server.models) - {public for public, _ in models})
         before = self._sightings.get(server.id)
         known = before.endpoint.models if before else tuple(server.models.items())
@@ -98,19 +108,46 @@ class StaticDiscovery:
         elif before is None:
             log.warning("upstream lists no model", extra={"upstream": server.id})
 
+    def _is_another(
+        self, server: Server, served: Collection[str], listed: Sequence[Card], publish: Publish
+    ) -> bool:
+        """Whether the server is not what it was when it was first seen. Tells of it once."""
+        known = self._cards.setdefault(server.id, {})
+        cards = [card for card in listed if card.id in served]
+        other = [card for card in cards if card.is_other_than(known.setdefault(card.id, card))]
+        before = self._sightings.get(server.id)
+        if not other or before is None:
+            return False
+        if self._see(server, before.endpoint.models, Condition.DOWN, is_another=True):
+            for card in other:
+                log.error(
+                    "upstream is not what it was, and kept out until it is or the gateway restarts",
+                    extra={"upstream": server.id, "was": str(known[card.id]), "is": str(card)},
+                )
+            publish(list(self._sightings.values()))
+        return True
+
     def _failed(self, server: Server, failures: int, why: str, publish: Publish) -> None:
         before = self._sightings.get(server.id)
         if before is None:
             if failures == 1:
                 log.warning("upstream does not answer", extra={"upstream": server.id, "error": why})
             return
-        if before.condition is Condition.READY and failures < TOLERATED_FAILURES:
+        is_tolerated = failures < TOLERATED_FAILURES or self._is_flowing(server.id)
+        if before.condition is Condition.READY and is_tolerated:
             return
         if self._see(server, before.endpoint.models, Condition.DOWN):
             log.warning("upstream does not answer", extra={"upstream": server.id, "error": why})
             publish(list(self._sightings.values()))
 
-    def _see(self, server: Server, models: tuple[tuple[str, str], ...], condition: Condition) -> bool:
+    def _see(
+        self,
+        server: Server,
+        models: tuple[tuple[str, str], ...],
+        condition: Condition,
+        *,
+        is_another: bool = False,
+    ) -> bool:
         """Note what is known of a server now. Whether that is news."""
         if not models:
             return False
@@ -123,13 +160,13 @@ class StaticDiscovery:
             max_in_flight=server.max_in_flight,
             idle_seconds=server.idle_seconds,
         )
-        sighting = Sighting(endpoint, condition)
+        sighting = Sighting(endpoint, condition, is_another=is_another)
         news = self._sightings.get(server.id) != sighting
         self._sightings[server.id] = sighting
         return news
 
 
-def _served(server: Server, listed: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+def _served(server: Server, listed: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Pairs of public and own name: the configured ones that the server lists, or all that it lists."""
     if not server.models:
         return tuple((name, name) for name in listed)

@@ -15,7 +15,7 @@ from engines.simulated import Options, SimulatedEngine
 from gateway.fleet.discovery.roster import RosterDiscovery
 from gateway.fleet.discovery.static import PROBE_EVERY_DOWN, PROBE_EVERY_UP, Server, StaticDiscovery
 from gateway.fleet.endpoint import Condition, Sighting, TcpAddress, UnixAddress, parse_address
-from gateway.fleet.health import ProbeError, list_models, open_client
+from gateway.fleet.health import Card, ProbeError, list_models, open_client
 from tests.support.gateway import until
 
 SERVER = Server("up", TcpAddress("127.0.0.1", 1), "vllm", "/v1/models", 4.0, 8)
@@ -29,17 +29,18 @@ class Stop(Exception):
 class World:
     """Answers probes from a script, and notes how long is slept between them."""
 
-    def __init__(self, *answers: tuple[str, ...] | None) -> None:
+    def __init__(self, *answers: tuple[str | Card, ...] | None, is_flowing: bool = False) -> None:
         self.answers = list(answers)
         self.slept: list[float] = []
+        self.is_flowing = is_flowing
 
-    async def probe(self, server: Server) -> tuple[str, ...]:
+    async def probe(self, server: Server) -> tuple[Card, ...]:
         if not self.answers:
             raise Stop
         answer = self.answers.pop(0)
         if answer is None:
             raise ProbeError("no answer")
-        return answer
+        return tuple(each if isinstance(each, Card) else Card(each) for each in answer)
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -48,7 +49,9 @@ class World:
 async def follow(world: World, server: Server = SERVER) -> Seen:
     """Everything published until the script is over."""
     seen: Seen = []
-    discovery = StaticDiscovery([server], sleep=world.sleep, probe=world.probe)
+    discovery = StaticDiscovery(
+        [server], sleep=world.sleep, probe=world.probe, is_flowing=lambda _: world.is_flowing
+    )
     with pytest.RaisesGroup(Stop):
         await discovery.watch(lambda sightings: seen.append(list(sightings)))
     return seen
@@ -103,6 +106,31 @@ async def test_one_missed_probe_is_tolerated_and_two_are_not() -> None:
     ]
 
 
+async def test_one_whose_tokens_flow_is_busy_and_nothing_else() -> None:
+    answers = (("a",), None, None, None, None)
+    assert conditions(await follow(World(*answers, is_flowing=True))) == [[], ["ready"]]
+
+
+IS = Card("a", "/weights/one", 4096)
+
+
+@pytest.mark.parametrize("other", [Card("a", "/weights/two", 4096), Card("a", "/weights/one", 2048)])
+@pytest.mark.parametrize("gap", [(), (None, None)], ids=["between two probes", "after it was away"])
+async def test_what_comes_back_as_another_is_kept_out_until_it_is_itself_again(other, gap, caplog) -> None:
+    seen = await follow(World((IS,), *gap, (other,), (other,), (IS,)))
+    last, back = seen[-2:]
+    assert (last[0].condition, last[0].is_another) == (Condition.DOWN, True)
+    assert (back[0].condition, back[0].is_another) == (Condition.READY, False)
+    assert [record.upstream for record in caplog.records if record.levelname == "ERROR"] == ["up"]
+
+
+async def test_what_a_server_does_not_say_and_models_that_are_not_asked_of_it_do_not_matter() -> None:
+    assert conditions(await follow(World((IS,), (Card("a"),), (IS,)))) == [[], ["ready"]]
+    server = dataclasses.replace(SERVER, models={"public": "a"})
+    seen = await follow(World((IS, Card("b", "x")), (IS, Card("b", "y"))), server)
+    assert conditions(seen) == [["starting"], ["ready"]]
+
+
 async def test_a_server_that_lists_nothing_any_more_is_down() -> None:
     seen = await follow(World(("a",), ()))
     assert conditions(seen) == [[], ["ready"], ["down"]]
@@ -118,10 +146,10 @@ async def test_servers_are_followed_independently() -> None:
     seen: Seen = []
     silent = asyncio.Event()
 
-    async def probe(server: Server) -> tuple[str, ...]:
+    async def probe(server: Server) -> tuple[Card, ...]:
         if server.id == "silent":
             await silent.wait()
-        return ("a",)
+        return (Card("a"),)
 
     async def sleep(_: float) -> None:
         raise Stop
