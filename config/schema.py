@@ -524,6 +524,16 @@ def upstream_id(index: int, upstream: Upstream) -> str:
     return upstream.name or f"upstream-{index}"
 
 
+class Isolation(Section):
+    """What callers can learn of each other through the engines."""
+
+    share_prefixes: Literal["team", "organisation", "all"] = Field(
+        "team",
+        description="Among whom engines reuse what they computed for the beginning of a prompt. "
+        "all: faster where many send the same, and callers can learn by timing what others have sent.",
+    )
+
+
 class Explain(Section):
     """What is kept in memory of the last requests, for `cascadia explain`. No prompts and no answers."""
 
@@ -571,9 +581,21 @@ class Config(Section):
     upstreams: tuple[Upstream, ...] = Field((), strict=False, description="Servers that already run.")
     redis: Redis | None = Field(None, description="Shared state. Not needed for one gateway.")
     database: Database = Field(default_factory=Database)
+    isolation: Isolation = Field(default_factory=Isolation)
     explain: Explain = Field(default_factory=Explain)
     ledger: Ledger = Field(default_factory=Ledger)
     logging: Logging = Field(default_factory=Logging)
+
+    @model_validator(mode="after")
+    def _salts_have_one_owner(self) -> Config:
+        if "cache_salt" in self.requests.allowed_fields and self.isolation.share_prefixes != "all":
+            raise _contradiction(
+                "'requests.allowed_fields' lets callers send cache_salt, which 'isolation.share_prefixes' sets itself",
+                why="who chooses a salt chooses whose cached prompts to read",
+                hint="leave cache_salt out, or set 'isolation.share_prefixes: all'",
+                below=("requests", "allowed_fields"),
+            )
+        return self
 
     @model_validator(mode="after")
     def _no_upstream_is_named_like_a_worker(self) -> Config:

@@ -19,6 +19,11 @@ def token_file(paths: Paths) -> TokenFile:
     return TokenFile(paths.admin_tokens, lambda: derive(root_secret(paths.secret), "admin tokens"), time.time)
 
 
+def salt_key(paths: Paths) -> bytes:
+    """The secret of the salts that keep callers' cached prompts apart. Raises `SecretError`."""
+    return derive(root_secret(paths.secret), "cache salt")
+
+
 def audit_log(paths: Paths) -> AuditLog:
     """The audit log."""
     return AuditLog(paths.audit, time.time)

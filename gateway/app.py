@@ -29,7 +29,7 @@ from config.paths import Paths
 from config.schema import CapsOf, Config, Upstream, is_loopback, upstream_id
 from engines.adapters import ADAPTERS
 from gateway import descriptors, memory
-from gateway.administration import audit_log, token_file
+from gateway.administration import audit_log, salt_key, token_file
 from gateway.admission import ORDERINGS, Admission, Bounds, Costs, Fair, Ordering
 from gateway.api import health
 from gateway.api.admin import requests as admin_requests
@@ -67,6 +67,7 @@ from gateway.proxy.edge import edge_protocol
 from gateway.proxy.guard import Guard, HttpLimits
 from gateway.proxy.guarded import GuardedProtocol, guarded_protocol
 from gateway.proxy.hosts import ANY, Hosts
+from gateway.proxy.isolation import Isolation, Share
 from gateway.proxy.proxy import SWEEP_EVERY, Proxy, Timeouts
 from gateway.store import Database, postgres, sqlite
 from gateway.transport import Http1, Page
@@ -201,6 +202,7 @@ def build(
         rng=chance,
         on_end=ended,
         rules=_rules(config),
+        isolation=Isolation(Share(config.isolation.share_prefixes), lambda: salt_key(paths)),
         aside=aside,
         engines_know_tiers=config.admission.engine_priority,
         ledger=ledger,
@@ -343,6 +345,8 @@ async def serve(
         if spool is not None:
             spool.open()
         _fit(gateway.guard, descriptors.raise_limit())
+        if gateway.proxy.isolation is not None:
+            gateway.proxy.isolation.prepare()
         with listen(config.server.listen) as public, listen(config.server.admin_listen) as admin:
             async with _running(gateway, public, admin, protocol) as stop:
                 announce(Started(public.url, admin.url))

@@ -17,3 +17,5 @@ class Adapter:
     idle_seconds: float
     """How long to keep an idle connection to a server with default settings: less than it keeps it itself, so that a
     request is not sent into a connection that the server is closing."""
+    takes_cache_salt: bool = False
+    """Whether its prefix cache knows salts (vLLM's `cache_salt`)."""

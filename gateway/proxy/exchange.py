@@ -484,6 +484,8 @@ class Exchange:
             body = with_priority(body, tier)
         if self._record is None and proxy.ledger is not None:
             self._record = proxy.ledger.began(lease.call, self._replica_id)
+        if proxy.isolation is not None:
+            body = proxy.isolation.salted(body, self.principal, lease.replica.endpoint.engine)
         sending = proxy.transport.send(
             lease.replica.endpoint, self.operation, engine_id, body, self, fresh=fresh
         )

@@ -33,6 +33,7 @@ from gateway.proxy.aside import Aside, AtOnce
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.client import Client
 from gateway.proxy.exchange import Exchange, State, exhausted
+from gateway.proxy.isolation import Isolation
 from gateway.proxy.quarantine import Quarantine
 from gateway.transport import Transport
 
@@ -77,6 +78,7 @@ class Proxy:
         aside: Aside = AtOnce(),  # noqa: B008 - it has no state
         engines_know_tiers: bool = False,
         ledger: Ledger | None = None,
+        isolation: Isolation | None = None,
     ) -> None:
         self.authenticator = authenticator
         self.catalog = catalog
@@ -87,6 +89,7 @@ class Proxy:
         self.clock = clock
         self.engines_know_tiers = engines_know_tiers
         """Engines order what they hold by priority, too: they are told of it."""
+        self.isolation = isolation
         self.reader = Reader(rules)
         self.aside = aside
         self.ledger = ledger

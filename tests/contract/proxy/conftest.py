@@ -44,7 +44,8 @@ async def tcp_engine() -> AsyncIterator[SimulatedEngine]:
 
 @pytest.fixture
 def config() -> Config:
-    return Config.model_validate({"auth": {"mode": "anonymous"}})
+    """Without salts of ours: what an engine gets is then what the client sent. `test_isolated` is about the salts."""
+    return Config.model_validate({"auth": {"mode": "anonymous"}, "isolation": {"share_prefixes": "all"}})
 
 
 @pytest.fixture

@@ -448,7 +448,8 @@ async def test_what_engines_could_read_otherwise_never_reaches_one(gateway, engi
 
 
 def configured(**sections: Any) -> Config:
-    return Config.model_validate({"auth": {"mode": "anonymous"}, **sections})
+    shared = {"share_prefixes": "all"}  # without salts of ours: what an engine gets is what the client sent
+    return Config.model_validate({"auth": {"mode": "anonymous"}, "isolation": shared, **sections})
 
 
 FORBIDDEN = {
