@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from engines.simulated.arguments import parse
+from tests.support.gateway import until
 
 COMMAND = [sys.executable, "-m", "engines.simulated", "--model", "m"]
 
@@ -83,7 +84,10 @@ async def test_asked_to_end_it_exits_with_0_and_takes_its_children_with_it(start
     engine = start("--sim-children", "2")
     await engine.said("startup complete")
     children = engine.children
-    assert [child.cmdline()[0] for child in children] == ["VLLM::EngineCore", "VLLM::Worker_TP0"]
+    names = [["VLLM::EngineCore"], ["VLLM::Worker_TP0"]]
+    await until(
+        lambda: [child.cmdline()[:1] for child in children] == names
+    )  # none while it becomes a program
     assert {os.getpgid(child.pid) for child in children} == {engine.popen.pid}
     engine.popen.send_signal(signal.SIGTERM)
     assert await engine.ended() == 0
