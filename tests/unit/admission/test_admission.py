@@ -1,60 +1,36 @@
-"""Admission: first come first served, bounded, and nothing granted that nobody holds."""
+"""Admission: in order, bounded, in time, and nothing granted that nobody holds."""
 
 from __future__ import annotations
 
-import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from collections.abc import Callable
+from typing import Any
 
-from gateway.admission import Admission, Bounds, Ended, Fifo, Lease, Ticket
+import pytest
+
+from gateway.admission import Admission, Bounds, Ended, Fair, Fifo, Lease, Ordering, Ticket
 from gateway.balancer import POLICIES
-from gateway.core.errors import GatewayError, NoReplica, QueueFull, QueueTimeout
-from gateway.fleet.endpoint import Condition, Endpoint, TcpAddress
-from gateway.fleet.pool import Pool
-from gateway.fleet.replica import Replica
+from gateway.core.call import Principal, Tier
+from gateway.core.errors import (
+    DeadlineExceeded,
+    Displaced,
+    NoReplica,
+    QueueFull,
+    QueueTimeout,
+    TooLate,
+)
+from gateway.core.outcome import Usage
+from gateway.fleet.endpoint import Condition
 from tests.support.calls import call
 from tests.support.clock import Clock
+from tests.support.queueing import Caller, pool, replica
 
 
-def replica(id_: str = "r", *, room: int = 1, models: tuple[str, ...] = ("m",)) -> Replica:
-    endpoint = Endpoint(
-        id=id_,
-        address=TcpAddress("127.0.0.1", 1),
-        engine="vllm",
-        models=tuple((model, model.upper()) for model in models),
-        api_key=None,
-        max_in_flight=room,
-        idle_seconds=1,
+def admission(
+    clock: Clock, *, max_queue: int = 10, ordering: Callable[[], Ordering] = Fifo, **options: Any
+) -> Admission:
+    return Admission(
+        POLICIES["least_requests"], bounds=Bounds(max_queue), ordering=ordering, clock=clock, **options
     )
-    return Replica(endpoint, Condition.READY)
-
-
-def pool(*members: Replica, model: str = "m") -> Pool:
-    made = Pool(model)
-    made.members.update({member: model.upper() for member in members})
-    return made
-
-
-class Caller:
-    """A waiter that notes what it was told."""
-
-    def __init__(self) -> None:
-        self.lease: Lease | None = None
-        self.error: GatewayError | None = None
-        self.told = 0
-
-    def granted(self, lease: Lease) -> None:
-        self.lease = lease
-        self.told += 1
-
-    def evicted(self, error: GatewayError) -> None:
-        self.error = error
-        self.told += 1
-
-
-def admission(clock: Clock, *, max_queue: int = 10) -> Admission:
-    return Admission(POLICIES["least_requests"], bounds=Bounds(max_queue), ordering=Fifo, clock=clock)
 
 
 @pytest.fixture
@@ -307,126 +283,6 @@ def test_cancelled_tickets_do_not_pile_up(clock) -> None:
     assert gate.waiting("m") == 1
 
 
-class Crowd(RuleBasedStateMachine):
-    """Random calls, ends, leavings and engines that come and go, against plain counting."""
-
-    MAX_QUEUE = 3
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.clock = Clock()
-        self.gate = admission(self.clock, max_queue=self.MAX_QUEUE)
-        self.all = [replica("a", room=1), replica("b", room=2)]
-        self.pool = pool(*self.all)
-        self.held: list[Lease] = []
-        self.waiting: list[tuple[Ticket, Caller, float]] = []
-
-    def _collect(self) -> None:
-        """Take note of who was told what, and that they were told in order."""
-        still = []
-        overtaken = False
-        for ticket, caller, expires in self.waiting:
-            if caller.told == 0:
-                assert ticket.is_waiting
-                overtaken = True
-                still.append((ticket, caller, expires))
-                continue
-            assert caller.told == 1
-            assert not ticket.is_waiting
-            if caller.lease is not None:
-                assert not overtaken, "somebody was served before one who came earlier"
-                assert expires > self.clock()
-                self.held.append(caller.lease)
-        self.waiting = still
-
-    @rule(patience=st.floats(0.1, 5))
-    def call(self, patience: float) -> None:
-        caller = Caller()
-        expires = self.clock() + patience
-        try:
-            found = self.gate.admit(self.pool, call(), caller, expires)
-        except QueueFull:
-            assert len(self.waiting) == self.MAX_QUEUE
-            return
-        except NoReplica:
-            assert not self.pool.candidates(self.clock())
-            return
-        if isinstance(found, Lease):
-            assert not self.waiting
-            self.held.append(found)
-        else:
-            self.waiting.append((found, caller, expires))
-
-    @precondition(lambda self: self.held)
-    @rule(data=st.data(), ended=st.sampled_from(Ended))
-    def end(self, data: st.DataObject, ended: Ended) -> None:
-        lease = self.held.pop(data.draw(st.integers(0, len(self.held) - 1)))
-        lease.release(ended)
-        lease.release(ended)
-        self._collect()
-
-    @precondition(lambda self: self.held)
-    @rule(data=st.data())
-    def move(self, data: st.DataObject) -> None:
-        number = data.draw(st.integers(0, len(self.held) - 1))
-        moved = self.gate.move(self.pool, call(), without=self.held[number].replica)
-        self.held.pop(number).release(Ended.FAILED)
-        if moved is not None:
-            self.held.append(moved)
-        self._collect()
-
-    @precondition(lambda self: self.waiting)
-    @rule(data=st.data())
-    def leave(self, data: st.DataObject) -> None:
-        ticket, caller, _ = self.waiting.pop(data.draw(st.integers(0, len(self.waiting) - 1)))
-        ticket.cancel()
-        assert caller.told == 0
-
-    @rule(seconds=st.floats(0, 3))
-    def pass_time(self, seconds: float) -> None:
-        self.clock.advance(seconds)
-
-    @rule()
-    def sweep(self) -> None:
-        self.gate.wake()
-        self._collect()
-        now = self.clock()
-        assert all(expires > now for _, _, expires in self.waiting[:1])
-        if self.waiting:
-            assert not any(each.has_room() for each in self.pool.candidates(now))
-
-    @rule(number=st.integers(0, 1), condition=st.sampled_from(Condition))
-    def change(self, number: int, condition: Condition) -> None:
-        self.all[number].condition = condition
-        self.gate.wake()
-        self._collect()
-
-    @rule()
-    def forget(self) -> None:
-        self.gate.forget(())
-        self._collect()
-        assert not self.waiting
-
-    @invariant()
-    def counts_are_exact(self) -> None:
-        for each in self.all:
-            assert each.in_flight == sum(lease.replica is each for lease in self.held)
-            assert each.in_flight <= each.endpoint.max_in_flight
-        assert self.gate.waiting("m") == len(self.waiting) <= self.MAX_QUEUE
-
-    def teardown(self) -> None:
-        for ticket, _, _ in self.waiting:
-            ticket.cancel()
-        for lease in self.held:
-            lease.release(Ended.UNJUDGED)
-        assert [each.in_flight for each in self.all] == [0, 0]
-        assert self.gate.waiting("m") == 0
-
-
-TestCrowd = Crowd.TestCase
-TestCrowd.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
-
-
 def test_a_slot_of_two_models_goes_to_whoever_waits_longest(clock: Clock) -> None:
     shared = replica(room=1, models=("one", "two"))
     one, two = pool(shared, model="one"), pool(shared, model="two")
@@ -441,3 +297,210 @@ def test_a_slot_of_two_models_goes_to_whoever_waits_longest(clock: Clock) -> Non
     assert late.lease is None
     early.lease.release(Ended.WELL)
     assert late.lease is not None
+
+
+def test_the_newest_of_the_lowest_tier_gives_way_to_a_higher_one(clock: Clock) -> None:
+    gate, members = admission(clock, max_queue=3, ordering=Fair), pool(replica())
+    leased(gate.admit(members, call(), Caller(), 1e9))
+    callers = {name: Caller() for name in ("old flex", "new flex", "default", "priority")}
+    queued(gate.admit(members, call(tier=Tier.FLEX), callers["old flex"], 1e9))
+    queued(gate.admit(members, call(tier=Tier.FLEX), callers["new flex"], 1e9))
+    queued(gate.admit(members, call(tier=Tier.DEFAULT), callers["default"], 1e9))
+    queued(gate.admit(members, call(tier=Tier.PRIORITY), callers["priority"], 1e9))
+    error = callers["new flex"].error
+    assert isinstance(error, Displaced)
+    assert (error.status, error.retry, error.retry_after) == (503, True, 1)
+    assert [name for name, caller in callers.items() if caller.told] == ["new flex"]
+    with pytest.raises(QueueFull):
+        gate.admit(members, call(tier=Tier.FLEX), Caller(), 1e9)
+
+
+def test_the_newest_of_the_largest_crowd_gives_way_to_a_smaller_one(clock: Clock) -> None:
+    gate, members = admission(clock, max_queue=4, ordering=Fair), pool(replica())
+    leased(gate.admit(members, call(), Caller(), 1e9))
+    flood = [Caller() for _ in range(4)]
+    for caller in flood:
+        queued(gate.admit(members, call("flood"), caller, 1e9))
+    with pytest.raises(QueueFull):
+        gate.admit(members, call("flood"), Caller(), 1e9)
+    for _ in range(2):
+        queued(gate.admit(members, call("small"), Caller(), 1e9))
+    assert [caller.told for caller in flood] == [0, 0, 1, 1]
+    with pytest.raises(QueueFull):
+        gate.admit(members, call("small"), Caller(), 1e9)
+
+
+def test_tokens_and_bytes_of_those_who_wait_are_bounded(clock: Clock) -> None:
+    big = b"x" * 1000
+    for bounds in (Bounds(10, tokens=700), Bounds(10, bytes_=2500)):
+        gate = Admission(POLICIES["least_requests"], bounds=bounds, clock=clock)
+        members = pool(replica())
+        leased(gate.admit(members, call(), Caller(), 1e9))
+        first, _ = (
+            queued(gate.admit(members, call(body=big, most_tokens=50), Caller(), 1e9)) for _ in range(2)
+        )
+        with pytest.raises(QueueFull):
+            gate.admit(members, call(body=big, most_tokens=150), Caller(), 1e9)
+        first.cancel()
+        queued(gate.admit(members, call(body=big, most_tokens=50), Caller(), 1e9))
+
+
+def test_one_that_is_larger_than_all_may_be_waits_alone(clock: Clock) -> None:
+    gate = Admission(POLICIES["least_requests"], bounds=Bounds(10, tokens=1, bytes_=1), clock=clock)
+    members = pool(replica())
+    leased(gate.admit(members, call(), Caller(), 1e9))
+    queued(gate.admit(members, call(), Caller(), 1e9))
+    with pytest.raises(QueueFull):
+        gate.admit(members, call(), Caller(), 1e9)
+
+
+def test_a_crowded_queue_serves_the_newest_first_until_it_is_not(clock: Clock) -> None:
+    gate = admission(clock, max_queue=1000, ordering=lambda: Fair(crowded=40))
+    members = pool(replica())
+    lease = leased(gate.admit(members, call(), Caller(), 1e9))
+    callers = [Caller() for _ in range(42)]
+    served: list[int] = []
+    for caller in callers:
+        queued(gate.admit(members, call(), caller, 1e9))
+    while len(served) < len(callers):
+        lease.release(Ended.WELL)
+        (number,) = (n for n, caller in enumerate(callers) if caller.lease and n not in served)
+        served.append(number)
+        found = callers[number].lease
+        assert found is not None
+        lease = found
+    newest = list(range(41, 19, -1))
+    assert served == newest + list(range(20))
+
+
+def _busy(clock: Clock, **options: Any) -> tuple[Admission, Any, list[Caller]]:
+    """A queue that is known to grant one a second."""
+    gate, members = admission(clock, max_queue=100, ordering=Fair, **options), pool(replica())
+    lease = leased(gate.admit(members, call("a"), Caller(), 1e9))
+    waiting = [Caller() for _ in range(40)]
+    for caller in waiting:
+        queued(gate.admit(members, call("a"), caller, 1e9))
+    for caller in waiting[:20]:
+        clock.advance(1.0)
+        lease.release(Ended.UNJUDGED)
+        assert caller.lease is not None
+        lease = caller.lease
+    return gate, members, waiting
+
+
+def test_who_could_not_be_begun_in_time_is_refused_at_once(clock: Clock) -> None:
+    gate, members, _ = _busy(clock)
+    with pytest.raises(TooLate) as refused:
+        gate.admit(members, call("a"), Caller(), clock() + 12.0)
+    assert (refused.value.status, refused.value.code, refused.value.retry) == (
+        503,
+        "deadline_unreachable",
+        True,
+    )
+    assert refused.value.retry_after == 8
+    queued(gate.admit(members, call("a"), Caller(), clock() + 21.0))
+
+
+def test_the_prediction_knows_tenants_and_tiers(clock: Clock) -> None:
+    gate, members, _ = _busy(clock)
+    queued(gate.admit(members, call("b"), Caller(), clock() + 1.0))
+    queued(gate.admit(members, call("a", tier=Tier.PRIORITY), Caller(), clock() + 1.0))
+    with pytest.raises(TooLate):
+        gate.admit(members, call("b", tier=Tier.FLEX), Caller(), clock() + 12.0)
+
+
+def test_who_is_predicted_nothing_waits(clock: Clock) -> None:
+    """As long as little was seen, or it was seen long ago."""
+    gate, members = admission(clock, ordering=Fair), pool(replica())
+    leased(gate.admit(members, call(), Caller(), 1e9))
+    for _ in range(10):
+        queued(gate.admit(members, call(), Caller(), clock() + 0.1))
+    gate, members, _ = _busy(clock)
+    clock.advance(61.0)
+    queued(gate.admit(members, call("a"), Caller(), clock() + 0.1))
+
+
+def test_the_predicted_wait_is_what_it_comes_to(clock: Clock) -> None:
+    seen: list[tuple[float, float | None]] = []
+
+    class Noted:
+        def granted(self, model: str, tier: Tier, waited: float, predicted: float | None) -> None:
+            seen.append((waited, predicted))
+
+        def evicted(self, model: str, tier: Tier, reason: str) -> None: ...
+
+        def rejected(self, model: str, tier: Tier, reason: str) -> None: ...
+
+    gate, members, waiting = _busy(clock, watch=Noted())
+    last = Caller()
+    queued(gate.admit(members, call("a"), last, 1e9))
+    lease = waiting[19].lease
+    for caller in [*waiting[20:], last]:
+        assert lease is not None
+        clock.advance(1.0)
+        lease.release(Ended.UNJUDGED)
+        lease = caller.lease
+    waited, predicted = seen[-1]
+    assert waited == 21.0
+    assert predicted == pytest.approx(waited, rel=0.1)
+
+
+def test_who_comes_when_its_time_is_over_is_refused(clock: Clock) -> None:
+    with pytest.raises(DeadlineExceeded):
+        admission(clock).admit(pool(replica()), call(), Caller(), clock())
+
+
+def test_a_call_waits_for_an_engine_that_starts(clock: Clock) -> None:
+    member = replica()
+    member.condition = Condition.STARTING
+    members = pool(member)
+    gate = admission(clock, starting_seconds=10.0)
+    served, late = Caller(), Caller()
+    queued(gate.admit(members, call(), late, clock() + 100))
+    clock.advance(6)
+    queued(gate.admit(members, call(), served, clock() + 100))
+    gate.wake()
+    assert (served.told, late.told) == (0, 0)
+    clock.advance(5)
+    gate.wake()
+    assert isinstance(late.error, QueueTimeout)
+    member.condition = Condition.READY
+    gate.wake()
+    assert served.lease is not None
+
+
+def test_a_call_does_not_wait_for_an_engine_that_takes_longer_or_does_not_start(clock: Clock) -> None:
+    member = replica()
+    gate = admission(clock, starting_seconds=10.0)
+    for condition, ready_in in (
+        (Condition.DOWN, None),
+        (Condition.DRAINING, None),
+        (Condition.STARTING, 60.0),
+    ):
+        member.condition, member.ready_in = condition, ready_in
+        with pytest.raises(NoReplica):
+            gate.admit(pool(member), call(), Caller(), clock() + 30)
+
+
+def test_tenants_that_are_gone_are_forgotten(clock: Clock) -> None:
+    fair = Fair()
+    gate, members = admission(clock, max_queue=10**6, ordering=lambda: fair), pool(replica(room=3))
+    for number in range(20_000):
+        tenant = f"t{number}"
+        leased(gate.admit(members, call(tenant), Caller(), 1e9)).release(Ended.WELL, Usage(10, 10, 0))
+    assert fair.remembered < 10_000
+
+
+def test_a_tenants_weight_is_what_its_last_call_said(clock: Clock) -> None:
+    gate, members = admission(clock, max_queue=100, ordering=Fair), pool(replica())
+    lease = leased(gate.admit(members, call(), Caller(), 1e9))
+    for weight in (1.0, 4.0):
+        caller = Caller()
+        made = call(principal=Principal("t", "k", weight=weight))
+        queued(gate.admit(members, made, caller, 1e9))
+        lease.release(Ended.WELL)
+        assert caller.lease is not None
+        lease = caller.lease
+    shares = gate._queues["m"].ordering._shares[Tier.DEFAULT]
+    assert shares._tenants["t"].weight == 4.0
+    assert shares._weights == 0.0
