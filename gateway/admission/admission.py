@@ -157,7 +157,7 @@ class Admission:
                     return
                 queue.evict(ticket, "no_replica", no_replica(queue.pool))
                 continue
-            lease = self._lease(queue, ticket.call, candidates)
+            lease = self._lease(queue, ticket.call, candidates, ticket.work.cost)
             if lease is None:
                 return
             queue.granted(ticket, now)
@@ -170,13 +170,14 @@ class Admission:
             and released.condition is Condition.READY
             and not released.is_doubted
             and not pool.is_slow(released)
-            and not pool.is_slow(released)
             and released in pool.members
         ):
             return (released,)
         return pool.candidates(now)
 
-    def _lease(self, queue: Queue, call: Call, candidates: Sequence[Replica]) -> Lease | None:
+    def _lease(
+        self, queue: Queue, call: Call, candidates: Sequence[Replica], cost: float | None = None
+    ) -> Lease | None:
         pool = queue.pool
         policy = self._policies.get(pool.model)
         if policy is None:
@@ -185,7 +186,7 @@ class Admission:
         if replica is None:
             return None
         choice, work = policy.choice, policy.took(replica, call)
-        charged = queue.charge(call)
+        charged = queue.charge(call, cost)
         return Lease(replica, pool.members[replica], call, queue, charged, self._released, choice, work)
 
     def _released(self, lease: Lease, ended: Ended, usage: Usage | None) -> None:

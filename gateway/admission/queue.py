@@ -143,9 +143,10 @@ class Queue:
         self._rate.granted(ticket.work.cost, now)
         ticket.cancel()
 
-    def charge(self, call: Call) -> float:
-        """Charge `call` with what it is thought to cost, and return that."""
-        cost = self._estimator.guess(call.envelope).cost
+    def charge(self, call: Call, cost: float | None) -> float:
+        """Charge `call` with `cost`, by default with what it is thought to cost now, and return that."""
+        if cost is None:
+            cost = self._estimator.guess(call.envelope).cost
         self.ordering.charge(call, cost)
         return cost
 
