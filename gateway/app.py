@@ -52,12 +52,14 @@ from gateway.identity import Identity, identity_of
 from gateway.ledger import Ledger
 from gateway.ledger.drain import Drain
 from gateway.ledger.ledger import Sink
+from gateway.ledger.reconcile import Reconciler
 from gateway.ledger.spool import Spool
 from gateway.ledger.store import UsageStore
 from gateway.listen import Listener, listen
 from gateway.observe import logs
 from gateway.observe.ledger import LedgerMetrics
 from gateway.observe.metrics import Gauge, Metrics
+from gateway.observe.reconciling import RECONCILE_EVERY, Reconciling
 from gateway.observe.watchdog import Watchdog
 from gateway.openai.rules import Caps, Rules, Treatment
 from gateway.proxy.addresses import Proxies
@@ -129,6 +131,7 @@ class Gateway:
     scraper: Scraper
     ledger: Ledger | None
     drain: Drain | None
+    reconciling: Reconciling | None
 
     def sweep(self) -> None:
         """End what has waited too long; to be called every `SWEEP_EVERY` seconds."""
@@ -215,9 +218,12 @@ def build(
         now=now,
     )
     drain: Drain | None = None
+    reconciling: Reconciling | None = None
     if isinstance(sink, Spool) and ledger is not None:
         drain = Drain(sink, ledger, usage, clock=clock)
-        registry.register(LedgerMetrics(ledger, sink, drain))
+        reconciler = Reconciler(ledger)
+        reconciling = Reconciling(catalog, reconciler, clock=clock)
+        registry.register(LedgerMetrics(ledger, sink, drain, reconciler))
     metrics.watch(catalog, admission, _gauges(proxy, guard, watchdog, recorder), clock=clock)
 
     def changed() -> None:
@@ -268,6 +274,7 @@ def build(
         database=database,
         ledger=ledger,
         drain=drain,
+        reconciling=reconciling,
     )
 
 
@@ -383,6 +390,8 @@ async def _running(
         background.append(_follow(gateway.identity.directory))
     if gateway.drain is not None:
         background.append(gateway.drain.run())
+    if gateway.reconciling is not None:
+        background.append(_reconcile(gateway.reconciling))
     with Stop().on_signals() as stop:
         serving = [
             asyncio.create_task(server.serve(sockets=[listener.socket]))
@@ -491,6 +500,12 @@ async def _scrape(scraper: Scraper) -> None:
     while True:
         await asyncio.sleep(SCRAPE_EVERY)
         scraper.sweep()
+
+
+async def _reconcile(reconciling: Reconciling) -> None:
+    while True:
+        await asyncio.sleep(RECONCILE_EVERY)
+        reconciling.sweep()
 
 
 async def _follow(directory: Directory) -> None:

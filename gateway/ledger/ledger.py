@@ -60,6 +60,7 @@ class Ledger:
         self._prefix = f"{int(now() * 1000):011x}{rng.getrandbits(64):016x}-"
         self._count = 0
         self._open: dict[str, Open] = {}
+        self._tokens: dict[str, list[int]] = {}
         self._serves_unrecorded = serves_unrecorded
 
     def __repr__(self) -> str:
@@ -124,6 +125,12 @@ class Ledger:
         else:  # an engine counts a prompt when the first token of its answer is there
             completion = end.delivered
             prompt, cached = (began.prompt_estimate if completion else 0), 0
+        prompt, cached, completion = max(prompt, 0), max(cached, 0), max(completion, 0)
+        sums = self._tokens.get(end.replica or began.replica)
+        if sums is None:
+            sums = self._tokens[end.replica or began.replica] = [0, 0]
+        sums[0] += prompt
+        sums[1] += completion
         dispatched, first = end.dispatched, end.first_content
         self._sink.append(
             encode(
@@ -136,9 +143,9 @@ class Ledger:
                     end.code,
                     end.replica,
                     end.attempts,
-                    max(prompt, 0),
-                    max(cached, 0),
-                    max(completion, 0),
+                    prompt,
+                    cached,
+                    completion,
                     usage is None and end.outcome is not Outcome.CLIENT_ERROR,
                     None if dispatched is None else int((dispatched - end.arrived) * 1000),
                     None if first is None else int((first - end.arrived) * 1000),
@@ -146,6 +153,15 @@ class Ledger:
                 )
             )
         )
+
+    def tokens(self, replica: str) -> tuple[int, int]:
+        """Prompt and completion tokens of all calls of this process at `replica`, of running ones as far as they are."""
+        prompt, completion = self._tokens.get(replica, (0, 0))
+        for record in self._open.values():
+            if record.tokens and record.began.replica == replica:
+                prompt += record.began.prompt_estimate
+                completion += record.tokens
+        return prompt, completion
 
     def carry(self) -> None:
         """Write all that is open once more, so that what it was written in before can go."""

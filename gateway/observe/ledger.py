@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from gateway.ledger import Ledger
 from gateway.ledger.drain import Drain
+from gateway.ledger.reconcile import Reconciler
 from gateway.ledger.spool import Spool
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 class LedgerMetrics(Collector):
     """Read at the scrape."""
 
-    def __init__(self, ledger: Ledger, spool: Spool, drain: Drain) -> None:
+    def __init__(self, ledger: Ledger, spool: Spool, drain: Drain, reconciler: Reconciler) -> None:
+        self._reconciler = reconciler
         self._ledger = ledger
         self._spool = spool
         self._drain = drain
@@ -41,3 +43,12 @@ class LedgerMetrics(Collector):
             ("torn_bytes", "Bytes in the spool that were no records; they are kept aside.", drain.torn_bytes),
         ):
             yield CounterMetricFamily(f"cascadia_ledger_{name}", meaning, value=float(value))
+        drift = GaugeMetricFamily(
+            "cascadia_ledger_drift_tokens",
+            "Tokens that an engine has counted since this gateway saw it first, less those in the ledger.",
+            labels=["replica", "kind"],
+        )
+        for replica, tokens in self._reconciler.drift.items():
+            drift.add_metric([replica, "prompt"], tokens.prompt)
+            drift.add_metric([replica, "completion"], tokens.completion)
+        yield drift

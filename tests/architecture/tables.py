@@ -113,10 +113,14 @@ def _have_a_past(gateway: Gateway) -> None:
     gateway.catalog.publish("test", [Sighting(endpoint, Condition.READY)])
     gateway.admission._policies["tiny"] = POLICIES["scored"]()
     for replica in gateway.catalog.replicas():
-        replica.saw(Load(running=0.0, waiting=0.0, kv_usage=0.0), 0.0)
+        replica.saw(
+            Load(running=0.0, waiting=0.0, kv_usage=0.0, prompt_tokens=0.0, generation_tokens=0.0), 0.0
+        )
         for _ in range(ENOUGH):
             replica.pace.first.take(0.1)
             replica.pace.token.take(0.1)
+    assert gateway.reconciling is not None
+    gateway.reconciling.sweep()
     _have_queued(gateway, "tiny")
     gateway.proxy._on_end(
         End(

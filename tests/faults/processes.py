@@ -190,7 +190,8 @@ class GatewayProcess(Process):
         **how: Any,
     ) -> None:
         """Describe it: `sections` are laid over its configuration, one level deep."""
-        self._run = folder / "data" / "run"
+        self.data = folder / "data"
+        self._run = self.data / "run"
         self.address = ("", 0)
         self.admin_address: tuple[str, int] | None = None
         config: dict[str, Any] = {

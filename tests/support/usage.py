@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.core.errors import StoreUnavailable
+from gateway.core.outcome import End, Outcome, Usage
 from gateway.ledger.records import Began, Ended, Progress, Record, Who, decode
 
 AT = 1_795_543_056.0
@@ -60,6 +61,29 @@ def ended(id_: str, **fields: Any) -> Ended:
             "queue_ms": 1,
             "first_content_ms": 2,
             "total_ms": 3,
+            **fields,
+        }
+    )
+
+
+def end(**fields: Any) -> End:
+    return End(
+        **{
+            "request_id": "req",
+            "operation": "chat",
+            "principal": None,
+            "model": "m",
+            "stream": True,
+            "outcome": Outcome.OK,
+            "status": 200,
+            "code": None,
+            "replica": "engine-0",
+            "attempts": 1,
+            "usage": Usage(7, 3, 1),
+            "arrived": 1.0,
+            "dispatched": 1.5,
+            "first_content": 2.0,
+            "ended": 3.0,
             **fields,
         }
     )

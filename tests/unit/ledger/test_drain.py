@@ -6,40 +6,17 @@ import random
 import pytest
 
 from gateway.core.errors import StoreUnavailable
-from gateway.core.outcome import End, Outcome, Usage
+from gateway.core.outcome import Outcome, Usage
 from gateway.ledger import Ledger, segments
 from gateway.ledger.drain import Drain
 from gateway.ledger.records import UNKNOWN, Progress, encode
 from tests.support.calls import call
-from tests.support.usage import AT, Rows, began, ended
+from tests.support.usage import AT, Rows, began, end, ended
 
 
 def make(spool, rows):
     ledger = Ledger(spool, now=lambda: AT, rng=random.Random(1))
     return ledger, Drain(spool, ledger, rows, clock=lambda: asyncio.get_running_loop().time())
-
-
-def end(**fields):
-    return End(
-        **{
-            "request_id": "req",
-            "operation": "chat",
-            "principal": None,
-            "model": "m",
-            "stream": True,
-            "outcome": Outcome.OK,
-            "status": 200,
-            "code": None,
-            "replica": "engine-0",
-            "attempts": 1,
-            "usage": Usage(7, 3, 1),
-            "arrived": 1.0,
-            "dispatched": 1.5,
-            "first_content": 2.0,
-            "ended": 3.0,
-            **fields,
-        }
-    )
 
 
 @pytest.fixture
