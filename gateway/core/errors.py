@@ -14,6 +14,7 @@ No text from an engine, no address and no traceback belongs in a message: messag
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -157,6 +158,42 @@ class Quarantined(ClientError):
     code = "request_quarantined"
 
 
+class RateLimited(ClientError):
+    """A limit of the key, its user, team or organisation, or of the model, has no room now. Nothing was sent to an engine.
+
+    `retry_after_ms` is when it has, as far as is known; `headers` say more of the limit.
+    """
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    retry = True
+    outcome = "rate_limited"
+
+    def __init__(
+        self, message: str, *, retry_after_ms: int, headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
+        super().__init__(message, retry_after=-(-retry_after_ms // 1000))
+        self.retry_after_ms = retry_after_ms
+        self.headers = headers
+
+
+class QuotaExceeded(ClientError):
+    """A budget of the key, its user, team or organisation is used up for the day or month."""
+
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+    outcome = "rate_limited"
+
+
+class ExceedsLimit(ClientError):
+    """What the request may use at most is more than a whole limit or budget: it could never be served."""
+
+    code = "request_exceeds_limit"
+    outcome = "rate_limited"
+
+
 class Rejected(GatewayError):
     """Turned away before the queue. Nothing was sent to an engine."""
 
@@ -200,6 +237,12 @@ class AuditUnavailable(Rejected):
     """The audit log cannot be written: nothing is changed that nobody could account for."""
 
     code = "audit_unavailable"
+
+
+class LimitsUnavailable(Rejected):
+    """The shared counts of limits cannot be asked now, and the operator wants no guesses."""
+
+    code = "limits_unavailable"
 
 
 class Draining(Rejected):

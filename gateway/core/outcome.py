@@ -18,6 +18,7 @@ class Outcome(StrEnum):
 
     OK = "ok"
     CLIENT_ERROR = "client_error"
+    RATE_LIMITED = "rate_limited"
     REJECTED = "rejected"
     EVICTED = "evicted"
     CLIENT_GONE = "client_gone"

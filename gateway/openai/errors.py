@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.core.errors import GatewayError, StreamInterrupted
+from gateway.core.errors import GatewayError, RateLimited, StreamInterrupted
 
 _encode = msgspec.json.Encoder().encode
 JSON = b"application/json"
@@ -28,6 +28,9 @@ def headers_of(error: GatewayError) -> list[tuple[bytes, bytes]]:
     headers = [(b"content-type", JSON), (b"x-should-retry", b"true" if error.retry else b"false")]
     if error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % error.retry_after))
+    if isinstance(error, RateLimited):
+        headers.append((b"retry-after-ms", b"%d" % error.retry_after_ms))
+        headers += error.headers
     return headers
 
 

@@ -2,10 +2,11 @@
 
 It is told events by the two protocols it stands between and answers with calls on them; it owns no socket, starts no
 task, never awaits, and takes time and randomness from its `Proxy`. It owns everything the call holds - the place in the
-queue, the lease on a replica, the sending - and its one end, `_end`, is the only way they are given back.
+queue, the reservation, the lease on a replica, the sending - and its one end, `_end`, is the only way they are given back.
 
     READING     credentials checked, the body is arriving
     PARSING     a large body is read in another thread
+    RESERVING   the limits that it is under are counted somewhere else
     WAITING     in the model's queue
     DISPATCHED  sent to an engine, nothing heard
     HEAD        the engine answered, no content of it has reached the client
@@ -32,6 +33,7 @@ from gateway.core.errors import (
     DeadlineExceeded,
     Exhausted,
     GatewayError,
+    LimitsUnavailable,
     ModelNotFound,
     NoReplica,
     Quarantined,
@@ -56,6 +58,8 @@ from gateway.proxy.aside import Cancellable
 from gateway.proxy.client import ABORT, BROKEN, LAST, MORE, Client, Headers
 from gateway.proxy.quarantine import Standing
 from gateway.proxy.retry import UNTOUCHED, Decision, Fault, Situation, decide
+from gateway.ratelimit.limiter import Reserving
+from gateway.ratelimit.reservation import Reservation
 from gateway.transport import Loss, Sending
 
 if TYPE_CHECKING:
@@ -101,6 +105,7 @@ class State(StrEnum):
 
     READING = "reading"
     PARSING = "parsing"
+    RESERVING = "reserving"
     WAITING = "waiting"
     DISPATCHED = "dispatched"
     HEAD = "head"
@@ -109,10 +114,11 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-READING, PARSING, WAITING, DISPATCHED, HEAD, STREAMING, DONE, FAILED = State
+READING, PARSING, RESERVING, WAITING, DISPATCHED, HEAD, STREAMING, DONE, FAILED = State
 _NEXT: Mapping[State, frozenset[State]] = {
-    READING: frozenset({PARSING, WAITING, DISPATCHED, FAILED}),
-    PARSING: frozenset({WAITING, DISPATCHED, FAILED}),
+    READING: frozenset({PARSING, RESERVING, WAITING, DISPATCHED, FAILED}),
+    PARSING: frozenset({RESERVING, WAITING, DISPATCHED, FAILED}),
+    RESERVING: frozenset({WAITING, DISPATCHED, FAILED}),
     WAITING: frozenset({DISPATCHED, FAILED}),
     DISPATCHED: frozenset({HEAD, DISPATCHED, WAITING, FAILED}),
     HEAD: frozenset({STREAMING, DISPATCHED, WAITING, DONE, FAILED}),
@@ -120,7 +126,11 @@ _NEXT: Mapping[State, frozenset[State]] = {
     DONE: frozenset(),
     FAILED: frozenset(),
 }
+_EARLY = frozenset({READING, PARSING, RESERVING})
 _OVER = frozenset({DONE, FAILED})
+_UNFINISHED = frozenset({Outcome.CLIENT_GONE, Outcome.EVICTED})
+"""Ends for which the engine is not to blame: what it did until then was done for the caller."""
+_NO_TOKENS = Usage()
 _ANSWERED, _WELL, _UNJUDGED = Outcome.OK, Ended.WELL, Ended.UNJUDGED
 
 
@@ -157,6 +167,8 @@ class Exchange:
         "_record",
         "_replica_id",
         "_resent",
+        "_reservation",
+        "_reserving",
         "_rewrite",
         "_scanner",
         "_sending",
@@ -200,6 +212,8 @@ class Exchange:
         self._call: Call | None = None
         self._stripped = b""
         self._pool: Pool | None = None
+        self._reserving: Reserving | None = None
+        self._reservation: Reservation | None = None
         self._ticket: Ticket | None = None
         self._lease: Lease | None = None
         self._sending: Sending | None = None
@@ -300,7 +314,22 @@ class Exchange:
                 envelope,
             )
             self._queue_until = min(self._parsed_at + proxy.timeouts.queue, self._begin_by)
-            admitted = proxy.admission.admit(pool, call, self, self._queue_until)
+            if proxy.limiter is not None:
+                reserved = proxy.limiter.reserve(call, self)
+                if isinstance(reserved, Reserving):
+                    self._reserving = reserved
+                    self._enter(RESERVING)
+                    return
+                self._reservation = reserved
+        except GatewayError as error:
+            self.refuse(error)
+            return
+        self._admit(pool, call)
+
+    def _admit(self, pool: Pool, call: Call) -> None:
+        """All that the call may use is reserved: on to a replica, or into its queue."""
+        try:
+            admitted = self._proxy.admission.admit(pool, call, self, self._queue_until)
         except GatewayError as error:
             self.refuse(error)
             return
@@ -315,9 +344,8 @@ class Exchange:
         if self.state in _OVER:
             return
         headers = [*errors.headers_of(error), *self._own_headers()]
-        body = errors.body_of(error)
         self._end(FAILED, Outcome(error.outcome), error.status, error.code)
-        self._client.answer(error.status, headers, body)
+        self._client.answer(error.status, [*headers, *self._limit_headers()], errors.body_of(error))
 
     def client_gone(self) -> None:
         """The client's connection is closed. The engine is told by the closing of ours, at once, in every phase."""
@@ -354,6 +382,22 @@ class Exchange:
             if sending is not None:
                 sending.pause()
 
+    # --- events from the limiter
+
+    def reserved(self, reservation: Reservation) -> None:
+        """What the call may use at most is ours."""
+        self._reserving = None
+        if self.state is not RESERVING or self._pool is None or self._call is None:
+            reservation.release()
+            return
+        self._reservation = reservation
+        self._admit(self._pool, self._call)
+
+    def unreserved(self, error: GatewayError) -> None:
+        """A limit has no room."""
+        self._reserving = None
+        self.refuse(error)
+
     # --- events from admission
 
     def granted(self, lease: Lease) -> None:
@@ -387,10 +431,10 @@ class Exchange:
             self._last_heard = self._proxy.clock()
         if last:
             self._sending = None
+        self._size += len(data)
         if self._scanner is not None:
             self._relay(self._scanner, data, last=last)
             return
-        self._size += len(data)
         if self._size > MAX_ANSWER_BYTES:
             self._fault(Fault.GARBAGE)
             return
@@ -415,12 +459,8 @@ class Exchange:
         if self._lease is not None and self._is_stuck(self._lease.replica, now):
             self._fault(Fault.STUCK)
             return
-        if self.state is READING:
-            if now - self._arrived > timeouts.body:
-                self.refuse(RequestTimeout("The request body did not arrive in time."))
-        elif self.state is PARSING:
-            if now > self._deadline:
-                self.refuse(_too_long())
+        if self.state in _EARLY:
+            self._tick_early(now)
         elif self.state is STREAMING:
             self._tick_streaming(now)
         elif self._dispatched_at is not None:
@@ -438,6 +478,15 @@ class Exchange:
             return False
         replica.is_awaited = True
         return replica.is_stuck
+
+    def _tick_early(self, now: float) -> None:
+        if self.state is READING:
+            if now - self._arrived > self._proxy.timeouts.body:
+                self.refuse(RequestTimeout("The request body did not arrive in time."))
+        elif now > self._deadline:
+            self.refuse(_too_long())
+        elif self.state is RESERVING and now > self._queue_until:
+            self.refuse(LimitsUnavailable("The limits of this key could not be checked in time."))
 
     def _tick_streaming(self, now: float) -> None:
         if self._record is not None and self._proxy.ledger is not None and self._scanner is not None:
@@ -531,7 +580,7 @@ class Exchange:
             self._paused_at, self._unsent = self._last_heard, 0
             if self._sending is not None:
                 self._sending.pause()
-        self._client.begin(_OK, (*_STREAM_HEADERS, *self._own_headers()))
+        self._client.begin(_OK, (*_STREAM_HEADERS, *self._own_headers(), *self._limit_headers()))
         return out
 
     def _complete(self, out: bytes) -> None:
@@ -553,7 +602,8 @@ class Exchange:
             body = self._rewrite(body)
         self._first_content = self._last_heard
         self._end(DONE, _ANSWERED, _OK, None, _WELL, answer.usage)
-        self._client.answer(_OK, ((b"content-type", errors.JSON), *self._own_headers()), body)
+        headers = ((b"content-type", errors.JSON), *self._own_headers(), *self._limit_headers())
+        self._client.answer(_OK, headers, body)
 
     def _engine_error(self, status: int, body: bytes, out: bytes) -> None:
         """The engine answered an error, by its status or as an event of its stream."""
@@ -716,11 +766,17 @@ class Exchange:
         parsing, self._parsing = self._parsing, None
         if parsing is not None:
             parsing.cancel()
+        reserving, self._reserving = self._reserving, None
+        if reserving is not None:
+            reserving.cancel()
         ticket, self._ticket = self._ticket, None
         if ticket is not None:
             ticket.cancel()
         if usage is None and self._scanner is not None:
             usage = self._scanner.usage
+        if self._reservation is not None:
+            # before the lease: whoever gets that may be held to the same limits
+            self._settle(self._reservation, outcome, usage)
         lease, self._lease = self._lease, None
         if lease is not None:
             lease.release(ended, usage)
@@ -767,6 +823,21 @@ class Exchange:
             ),
         )
 
+    def _settle(self, reservation: Reservation, outcome: Outcome, usage: Usage | None) -> None:
+        """Count what the call used of its limits.
+
+        Without the engine's own count: nothing if no engine took the call; the request alone if the engine refused it or
+        failed before it answered; else no more tokens of the answer than bytes of it came, where it came bit by bit.
+        """
+        if self._dispatches == self._turned_away or outcome is Outcome.REJECTED:
+            reservation.release()
+        elif usage is not None:
+            reservation.settle(usage)
+        elif self._first_content is None and outcome not in _UNFINISHED:
+            reservation.settle(_NO_TOKENS)
+        else:
+            reservation.interrupt(None if self._scanner is None else self._size)
+
     def _close_sending(self) -> None:
         sending, self._sending = self._sending, None
         if sending is not None:
@@ -787,6 +858,10 @@ class Exchange:
         if self._stripped:
             return (name, timing, (b"x-cascadia-stripped", self._stripped))
         return (name, timing)
+
+    def _limit_headers(self) -> Headers:
+        """What is left of the limits that the call is under: asked for after its end, with what it gave back."""
+        return () if self._reservation is None else self._reservation.headers()
 
     def _timing(self) -> bytes:
         """Where the time went until now, in milliseconds (W3C Server Timing). Names nothing of ours but the queue."""

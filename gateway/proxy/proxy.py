@@ -35,6 +35,7 @@ from gateway.proxy.client import Client
 from gateway.proxy.exchange import Exchange, State, exhausted
 from gateway.proxy.isolation import Isolation
 from gateway.proxy.quarantine import Quarantine
+from gateway.ratelimit.limiter import Limiter
 from gateway.transport import Transport
 
 SWEEP_EVERY = 0.5
@@ -79,6 +80,7 @@ class Proxy:
         engines_know_tiers: bool = False,
         ledger: Ledger | None = None,
         isolation: Isolation | None = None,
+        limiter: Limiter | None = None,
     ) -> None:
         self.authenticator = authenticator
         self.catalog = catalog
@@ -93,6 +95,8 @@ class Proxy:
         self.reader = Reader(rules)
         self.aside = aside
         self.ledger = ledger
+        self.limiter = limiter
+        """`None` where nothing is limited."""
         self.is_leaving = False
         """The gateway is about to stop: it serves, and asks its clients to connect anew."""
         self._is_draining = False
@@ -237,7 +241,7 @@ class Proxy:
 
 
 def _is_at_an_engine(exchange: Exchange) -> bool:
-    return exchange.state not in {State.READING, State.PARSING, State.WAITING}
+    return exchange.state not in {State.READING, State.PARSING, State.RESERVING, State.WAITING}
 
 
 def _wanted_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:

@@ -1,0 +1,86 @@
+"""What a call may use at most, known before it is sent, and what it did use.
+
+A tokenizer that works on bytes makes at most one token of each, so a prompt has no more tokens than its body has bytes.
+What a chat template writes around a message is shorter than the JSON around it; what it writes once, a system prompt of
+its own or how to call tools, is `TEMPLATE_TOKENS`. Pictures and sound become tokens by other rules, which differ from
+model to model: a request with such a part is taken for as long as the model's context.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from gateway.core.call import Envelope
+from gateway.core.outcome import Usage
+from gateway.ratelimit.allowance import Prices
+
+TEMPLATE_TOKENS = 512
+"""For what a chat template adds once to a request."""
+_THOUSANDTHS = 1000
+_MEDIA = re.compile(rb'"(?:(?:image|audio|video|file)_url|input_image|input_audio|file_data)"')
+"""A part with media. Inside a text these quotes would be escaped; a tool's field of that name is taken for one."""
+
+
+class Demand(NamedTuple):
+    """Amounts, in the order of `Unit`."""
+
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    tokens: int
+    cost: int
+    """Millionths of the currency, rounded up."""
+    slots: int
+
+
+NOTHING_USED = Demand(0, 0, 0, 0, 0, 0)
+
+
+def worst_case(
+    envelope: Envelope, *, is_chat: bool, prices: Prices, context: int | None, longest: int
+) -> Demand:
+    """The most that a request may use.
+
+    `context` is the model's, if it is known: no prompt is longer. `longest` stands for it where one is needed.
+    """
+    body, answers = envelope.body, envelope.answers
+    prompts = 1 if is_chat else answers
+    most = len(body) + TEMPLATE_TOKENS
+    if _has_media(body):
+        most = max(most, longest * prompts) if context is None else longest * prompts
+    elif context is not None:
+        most = min(most, context * prompts)
+    output = answers * (longest if envelope.most_tokens is None else envelope.most_tokens)
+    dearest = max(prices.input, prices.cached_input)
+    return Demand(1, most, output, most + output, _rounded(most * dearest + output * prices.output), 1)
+
+
+def used(usage: Usage, prices: Prices) -> Demand:
+    """What a call used, as its engine counted. An engine that counts below zero counted nothing."""
+    prompt, output = max(0, usage.prompt_tokens), max(0, usage.completion_tokens)
+    cached = min(max(0, usage.cached_tokens), prompt)
+    cost = (prompt - cached) * prices.input + cached * prices.cached_input + output * prices.output
+    return Demand(1, prompt, output, prompt + output, _rounded(cost), 1)
+
+
+def interrupted(worst: Demand, output: int | None, prices: Prices) -> Demand:
+    """What to count for a call whose engine worked and never said on how much.
+
+    All of its prompt. Of its answer no more than `output`, if so much is known; or leaving just before the end would be
+    a way to use more than one may.
+    """
+    if output is None or output >= worst.output_tokens:
+        return worst
+    cost = worst.cost - (worst.output_tokens - output) * prices.output // _THOUSANDTHS
+    return Demand(1, worst.input_tokens, output, worst.input_tokens + output, cost, 1)
+
+
+def _has_media(body: bytes) -> bool:
+    might = b'_url"' in body or b'"input_' in body or b'"file_data"' in body
+    return might and _MEDIA.search(body) is not None
+
+
+def _rounded(cost: int) -> int:
+    """Thousandths of a millionth as millionths, rounded up."""
+    return -(-cost // _THOUSANDTHS)

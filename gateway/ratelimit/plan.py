@@ -1,0 +1,97 @@
+"""The rules that one caller's calls for one model are held to, compiled once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from gateway.core.call import Principal
+from gateway.ratelimit.allowance import FREE, KINDS, Allowance, Grants, Kind, Level, Prices
+from gateway.ratelimit.base import Calendar, Rule, Unit
+from gateway.ratelimit.demand import Demand
+
+_ORDER = tuple(Unit)
+_TOKEN_UNITS = frozenset({Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS, Unit.TOKENS})
+
+
+class Source(NamedTuple):
+    """Where a rule comes from: both of closed sets, fit to be labels."""
+
+    level: Level
+    kind: Kind
+
+
+class Plan:
+    """Rules side by side with where they come from. Empty where nothing limits the call."""
+
+    __slots__ = ("_amounts", "context", "longest", "prices", "requests", "rules", "sources", "tokens")
+
+    def __init__(
+        self, rules: Sequence[tuple[Rule, Source]], prices: Prices, context: int | None, longest: int
+    ) -> None:
+        self.rules = tuple(rule for rule, _ in rules)
+        self.sources = tuple(source for _, source in rules)
+        self.prices = prices
+        self.context = context
+        self.longest = longest
+        self._amounts = tuple(_ORDER.index(rule.unit) for rule in self.rules)
+        rates = [(at, rule.unit) for at, rule in enumerate(self.rules) if not (rule.is_budget or rule.shadow)]
+        self.requests = tuple(at for at, unit in rates if unit is Unit.REQUESTS)
+        """Which rules the headers on requests speak of."""
+        self.tokens = tuple(at for at, unit in rates if unit in _TOKEN_UNITS)
+
+    def amounts(self, demand: Demand) -> list[int]:
+        """What each rule counts of `demand`."""
+        return [demand[at] for at in self._amounts]
+
+    def source(self, rule: Rule) -> Source:
+        """Where `rule` comes from."""
+        return self.sources[self.rules.index(rule)]
+
+
+def compiled(grants: Grants, principal: Principal, model: str) -> Plan:
+    """The plan for calls of `principal` for `model`."""
+    rules = list(_rules(grants, principal, model))
+    context = grants.contexts.get(model)
+    return Plan(
+        rules, grants.prices.get(model, FREE), context, grants.context if context is None else context
+    )
+
+
+def _rules(grants: Grants, principal: Principal, model: str) -> Iterator[tuple[Rule, Source]]:
+    parties = (
+        (Level.KEY, principal.key_id),
+        (Level.USER, principal.user),
+        (Level.TEAM, principal.tenant),
+        (Level.ORGANISATION, principal.organisation),
+        (Level.MODEL, model),
+    )
+    for level, name in parties:
+        if name is None:
+            continue
+        allowance, who = grants.of(level, name), f"{level}:{_escaped(name)}"
+        yield from _of(allowance, level, who, is_shadow=grants.shadow)
+        if level is not Level.MODEL and model in allowance.models:
+            single = allowance.models[model]
+            is_shadow = grants.shadow or (single.shadow is None and bool(allowance.shadow))
+            yield from _of(single, level, f"{who}|model:{_escaped(model)}", is_shadow=is_shadow)
+
+
+def _of(allowance: Allowance, level: Level, who: str, *, is_shadow: bool) -> Iterator[tuple[Rule, Source]]:
+    for name, amount in allowance.amounts.items():
+        if amount is not None:
+            kind = KINDS[name]
+            shadow = is_shadow or bool(allowance.shadow)
+            key = "|".join((who, kind.unit, *_period(kind.period)))
+            yield Rule(key, kind.unit, amount, kind.period, shadow), Source(level, kind)
+
+
+def _period(period: float | Calendar | None) -> tuple[str, ...]:
+    if period is None:
+        return ()
+    return (period.value,) if isinstance(period, Calendar) else (f"{period:g}",)
+
+
+def _escaped(name: str) -> str:
+    """A name that cannot be taken for two parts of a key."""
+    return name.replace("%", "%25").replace("|", "%7C")
