@@ -29,6 +29,7 @@ _MEDIA_HOST = re.compile(
     r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
 )
 """A host by name. The last label begins with a letter: what ends in a number is an address (WHATWG URL, 3.5)."""
+_LONGEST_PARTY = 256
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}(?:\.[A-Za-z_][A-Za-z0-9_-]{0,63})?")
 
 
@@ -131,6 +132,12 @@ def _media_host(value: str) -> str:
     return value
 
 
+def _party(value: str) -> str:
+    if not value.isprintable() or not 0 < len(value) <= _LONGEST_PARTY:
+        raise ValueError("expected the id of a key, or a name, of 1 to 256 printable characters")
+    return value
+
+
 def _field(value: str) -> str:
     if not _FIELD.fullmatch(value):
         raise ValueError("expected the name of a field, or chat_template_kwargs.NAME")
@@ -150,6 +157,10 @@ FieldName = Annotated[str, AfterValidator(_field)]
 Cap = Annotated[int, Field(ge=0, le=1_000_000)]
 AtLeastOne = Annotated[int, Field(ge=1, le=1_000_000)]
 Tokens = Annotated[int, Field(ge=1, le=100_000_000)]
+Amount = Annotated[int, Field(ge=1, le=10**15)] | Literal["unlimited"]
+Money = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)] | Literal["unlimited"]
+Price = Annotated[float, Field(ge=0, le=10**6, allow_inf_nan=False)]
+Party = Annotated[str, AfterValidator(_party)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
@@ -371,6 +382,90 @@ class Caps(CapsOf):
     )
 
 
+class LimitsOf(Section):
+    """How much one party may use. What is left out is as `limits.default` has it; `unlimited` lifts that."""
+
+    requests_per_minute: Amount | None = Field(None, description="Requests in any 60 seconds.")
+    input_tokens_per_minute: Amount | None = Field(None, description="Tokens of prompts in any 60 seconds.")
+    output_tokens_per_minute: Amount | None = Field(None, description="Tokens of answers in any 60 seconds.")
+    tokens_per_minute: Amount | None = Field(None, description="Both together in any 60 seconds.")
+    concurrent_requests: Amount | None = Field(None, description="Requests that run or wait at once.")
+    tokens_per_day: Amount | None = Field(None, description="Tokens of prompts and answers in a day (UTC).")
+    tokens_per_month: Amount | None = Field(None, description="The same in a calendar month (UTC).")
+    cost_per_day: Money | None = Field(None, description="By `prices`, in their currency, in a day (UTC).")
+    cost_per_month: Money | None = Field(None, description="The same in a calendar month (UTC).")
+    shadow: bool | None = Field(
+        None,
+        description="Count and report who would be refused, and refuse nobody. Default: as `limits.shadow`.",
+    )
+
+
+class PartyLimits(LimitsOf):
+    """How much each of these may use, unless it has limits of its own."""
+
+    models: dict[ModelName, LimitsOf] = Field(
+        default_factory=dict,
+        description="Limits on single models, besides: public name, then any of the keys above.",
+    )
+
+
+class ModelLimits(LimitsOf):
+    """How much all callers together may use of one model."""
+
+    context: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
+        None,
+        description="Tokens that a prompt and its answer may have together; what a request that names no max_tokens "
+        "is taken to need. Default: 131072.",
+    )
+
+
+class DefaultLimits(Section):
+    """For everyone without limits of their own."""
+
+    key: PartyLimits = Field(default_factory=PartyLimits)
+    user: PartyLimits = Field(default_factory=PartyLimits)
+    team: PartyLimits = Field(default_factory=PartyLimits)
+    organisation: PartyLimits = Field(default_factory=PartyLimits)
+    model: ModelLimits = Field(default_factory=ModelLimits)
+
+
+class Limits(Section):
+    """How much may be used over time. A request has to fit all limits that it is under; none by default."""
+
+    shadow: bool = Field(
+        default=False, description="Count and report who would be refused by any limit, and refuse nobody."
+    )
+    default: DefaultLimits = Field(default_factory=DefaultLimits)
+    keys: dict[Party, PartyLimits] = Field(
+        default_factory=dict,
+        description="Limits of API keys: id of the key, then any of the keys of default.key.",
+    )
+    users: dict[Party, PartyLimits] = Field(
+        default_factory=dict, description="Limits of users, over all their keys: name, then the same keys."
+    )
+    teams: dict[Party, PartyLimits] = Field(
+        default_factory=dict,
+        description="Limits of teams, which are the tenants of keys: name, then the same keys.",
+    )
+    organisations: dict[Party, PartyLimits] = Field(
+        default_factory=dict, description="Limits of organisations: name, then the same keys."
+    )
+    models: dict[ModelName, ModelLimits] = Field(
+        default_factory=dict,
+        description="Limits of models, over all callers: public name, then any of the keys of default.model.",
+    )
+
+
+class PricesOf(Section):
+    """What one model costs, in a currency of your choice for a million tokens, to a thousandth."""
+
+    input: Price = Field(0.0, description="Of prompts.")
+    cached_input: Price | None = Field(
+        None, description="Of what of a prompt the engine had in its cache. Default: as input."
+    )
+    output: Price = Field(0.0, description="Of answers.")
+
+
 class EngineGroup(Section):
     """Identical engine workers that this machine starts and supervises for one model."""
 
@@ -575,6 +670,12 @@ class Config(Section):
     admission: Admission = Field(default_factory=Admission)
     requests: Requests = Field(default_factory=Requests)
     caps: Caps = Field(default_factory=Caps)
+    limits: Limits = Field(default_factory=Limits)
+    prices: dict[ModelName, PricesOf] = Field(
+        default_factory=dict,
+        description="What models cost, for limits on cost: public name, then input, cached_input and output for a "
+        "million tokens. A model without prices costs nothing.",
+    )
     engines: tuple[EngineGroup, ...] = Field(
         (), strict=False, description="Workers to start on this machine."
     )

@@ -31,6 +31,7 @@ from engines.adapters import ADAPTERS
 from gateway import descriptors, memory
 from gateway.administration import audit_log, salt_key, token_file
 from gateway.admission import ORDERINGS, Admission, Bounds, Costs, Fair, Ordering
+from gateway.allowances import allowances_of
 from gateway.api import health
 from gateway.api.admin import requests as admin_requests
 from gateway.api.admin.build import admin_app
@@ -58,6 +59,7 @@ from gateway.ledger.store import UsageStore
 from gateway.listen import Listener, listen
 from gateway.observe import logs
 from gateway.observe.ledger import LedgerMetrics
+from gateway.observe.limits import LimitMetrics
 from gateway.observe.metrics import Gauge, Metrics
 from gateway.observe.reconciling import RECONCILE_EVERY, Reconciling
 from gateway.observe.watchdog import Watchdog
@@ -71,6 +73,8 @@ from gateway.proxy.guarded import GuardedProtocol, guarded_protocol
 from gateway.proxy.hosts import ANY, Hosts
 from gateway.proxy.isolation import Isolation, Share
 from gateway.proxy.proxy import SWEEP_EVERY, Proxy, Timeouts
+from gateway.ratelimit.limiter import Limiter
+from gateway.ratelimit.memory import MemoryCounters
 from gateway.store import Database, postgres, sqlite
 from gateway.transport import Http1, Page
 
@@ -117,6 +121,7 @@ class Gateway:
     transport: Http1
     aside: Aside
     identity: Identity
+    limiter: Limiter
     discoveries: tuple[Discovery, ...]
     app: AsgiDriver
     admin: FastAPI
@@ -162,7 +167,8 @@ def build(
     """Connect the parts that `config` asks for. Opens no socket. `rng` gives request ids; one of its own by default.
 
     `aside` reads large bodies; by default one thread, which the first of them starts. `sink` takes the records of the
-    ledger, and a spool is emptied into the database; without one there is no ledger. `now` gives Unix seconds for them.
+    ledger, and a spool is emptied into the database; without one there is no ledger. `now` gives Unix
+    seconds for them and for budgets.
 
     Raises `KeyFileError` when the API keys cannot be read, `DirectoryConflict` when they contradict `config`,
     `SecretFileError` when an upstream's key or the database's password cannot be read.
@@ -177,6 +183,9 @@ def build(
     chance = rng or random.Random()  # noqa: S311 - request ids are names and no secrets: a system call less each
     identity = identity_of(config, paths)
     ledger = None if sink is None else _ledger(config, sink, now, chance)
+    allowances = allowances_of(config)
+    limiter = Limiter(allowances, MemoryCounters(clock=clock, wall=now))
+    registry.register(LimitMetrics(limiter.tally))
     watchdog = Watchdog()
     audit = audit_log(paths)
     door = Door(token_file(paths), audit)
@@ -209,6 +218,7 @@ def build(
         aside=aside,
         engines_know_tiers=config.admission.engine_priority,
         ledger=ledger,
+        limiter=limiter if allowances else None,
     )
     guard = _guard(config, config.server.listen, clock, rng)
     usage = UsageStore(
@@ -247,6 +257,7 @@ def build(
         aside=aside,
         identity=identity,
         discoveries=_discoveries(config, paths, lambda id_: catalog.is_flowing(id_, clock())),
+        limiter=limiter,
         app=AsgiDriver(
             proxy, public_app(catalog, identity.authenticator, health_routes(detailed=False), registry)
         ),

@@ -159,10 +159,7 @@ class Quarantined(ClientError):
 
 
 class RateLimited(ClientError):
-    """A limit of the key, its user, team or organisation, or of the model, has no room now. Nothing was sent to an engine.
-
-    `retry_after_ms` is when it has, as far as is known; `headers` say more of the limit.
-    """
+    """A limit of the key, its user, team or organisation, or of the model, has no room now."""
 
     status = 429
     type = "rate_limit_error"
@@ -171,11 +168,18 @@ class RateLimited(ClientError):
     outcome = "rate_limited"
 
     def __init__(
-        self, message: str, *, retry_after_ms: int, headers: Sequence[tuple[bytes, bytes]] = ()
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after: int | None = None,
+        retry_after_ms: int | None = None,
+        headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
-        super().__init__(message, retry_after=-(-retry_after_ms // 1000))
+        super().__init__(message, param=param, retry_after=retry_after)
         self.retry_after_ms = retry_after_ms
         self.headers = headers
+        """What there is to say of the limit."""
 
 
 class QuotaExceeded(ClientError):

@@ -29,7 +29,8 @@ def headers_of(error: GatewayError) -> list[tuple[bytes, bytes]]:
     if error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % error.retry_after))
     if isinstance(error, RateLimited):
-        headers.append((b"retry-after-ms", b"%d" % error.retry_after_ms))
+        if error.retry_after_ms is not None:
+            headers.append((b"retry-after-ms", b"%d" % error.retry_after_ms))
         headers += error.headers
     return headers
 

@@ -337,7 +337,7 @@ class Exchange:
             self.granted(admitted)
         else:
             self._ticket = admitted
-            self._wait(self._parsed_at)
+            self._wait(self._proxy.clock())
 
     def refuse(self, error: GatewayError) -> None:
         """Answer `error`: for what is wrong with the request, and whatever ends it before content was sent."""
@@ -611,8 +611,8 @@ class Exchange:
         if error.status in _BUSY:
             self._fault(Fault.BUSY, out)
         elif error.status in _CLIENT_FAULTS and self.state is not STREAMING:
-            headers = ((b"content-type", errors.JSON), (b"x-should-retry", b"false"), *self._own_headers())
             self._end(DONE, Outcome.CLIENT_ERROR, error.status, error.code, _WELL)
+            headers = ((b"content-type", errors.JSON), (b"x-should-retry", b"false"), *self._own_headers())
             self._client.answer(error.status, headers, errors.client_body_of(error))
         else:
             self._fault(Fault.FAILED, out)

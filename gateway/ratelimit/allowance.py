@@ -11,6 +11,8 @@ from gateway.ratelimit.base import Calendar, Unit
 
 MINUTE = 60.0
 MILLION = 1_000_000
+LONGEST_CONTEXT = 131_072
+"""Tokens of a model whose context nobody names: as many as most have, or more."""
 
 
 class Level(StrEnum):
@@ -91,7 +93,7 @@ FREE = Prices()
 
 
 @dataclass(frozen=True, slots=True)
-class Grants:
+class Allowances:
     """All limits of one gateway."""
 
     defaults: Mapping[Level, Allowance] = field(default_factory=dict)
@@ -102,7 +104,7 @@ class Grants:
     prices: Mapping[str, Prices] = field(default_factory=dict)
     contexts: Mapping[str, int] = field(default_factory=dict)
     """Tokens that a prompt and its answer may have together, by model."""
-    context: int = 131_072
+    context: int = LONGEST_CONTEXT
     """The same for other models."""
 
     def __bool__(self) -> bool:

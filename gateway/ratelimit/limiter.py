@@ -8,7 +8,7 @@ from typing import Protocol
 
 from gateway.core.call import Call, Principal
 from gateway.core.errors import ExceedsLimit, GatewayError, LimitsUnavailable, QuotaExceeded, RateLimited
-from gateway.ratelimit.allowance import MILLION, Grants, Level
+from gateway.ratelimit.allowance import MILLION, Allowances, Level
 from gateway.ratelimit.base import Counters, Pending, Refused, Rule, Taken, Unavailable, Unit
 from gateway.ratelimit.demand import Demand, worst_case
 from gateway.ratelimit.plan import Plan, Source, compiled
@@ -39,10 +39,10 @@ class Reserver(Protocol):
 
 
 class Limiter:
-    """Holds calls to `grants`, counted with `counters`."""
+    """Holds calls to `allowances`, counted with `counters`."""
 
-    def __init__(self, grants: Grants, counters: Counters) -> None:
-        self._grants = grants
+    def __init__(self, allowances: Allowances, counters: Counters) -> None:
+        self._allowances = allowances
         self._counters = counters
         self._plans: dict[tuple[str, str], tuple[Principal, Plan]] = {}
         self.tally = Tally()
@@ -105,7 +105,7 @@ class Limiter:
             return found[1]
         if len(self._plans) >= MOST_PLANS:
             self._plans.clear()
-        plan = compiled(self._grants, principal, model)
+        plan = compiled(self._allowances, principal, model)
         self._plans[key] = (principal, plan)
         return plan
 
@@ -167,7 +167,12 @@ def _refusal(refused: Refused, source: Source) -> GatewayError:
     else:
         seconds = f"{milliseconds / 1000:g}"
         message = f"The limit of {owner} is reached: {_limit(rule, source)}. Try again in {seconds} s."
-    return RateLimited(message, retry_after_ms=milliseconds, headers=_headers(refused))
+    return RateLimited(
+        message,
+        retry_after=math.ceil(milliseconds / 1000),
+        retry_after_ms=milliseconds,
+        headers=_headers(refused),
+    )
 
 
 def _headers(refused: Refused) -> Headers:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from gateway.core.call import Principal
-from gateway.ratelimit.allowance import FREE, KINDS, Allowance, Grants, Kind, Level, Prices
+from gateway.ratelimit.allowance import FREE, KINDS, Allowance, Allowances, Kind, Level, Prices
 from gateway.ratelimit.base import Calendar, Rule, Unit
 from gateway.ratelimit.demand import Demand
 
@@ -49,16 +49,16 @@ class Plan:
         return self.sources[self.rules.index(rule)]
 
 
-def compiled(grants: Grants, principal: Principal, model: str) -> Plan:
+def compiled(allowances: Allowances, principal: Principal, model: str) -> Plan:
     """The plan for calls of `principal` for `model`."""
-    rules = list(_rules(grants, principal, model))
-    context = grants.contexts.get(model)
+    rules = list(_rules(allowances, principal, model))
+    context = allowances.contexts.get(model)
     return Plan(
-        rules, grants.prices.get(model, FREE), context, grants.context if context is None else context
+        rules, allowances.prices.get(model, FREE), context, allowances.context if context is None else context
     )
 
 
-def _rules(grants: Grants, principal: Principal, model: str) -> Iterator[tuple[Rule, Source]]:
+def _rules(allowances: Allowances, principal: Principal, model: str) -> Iterator[tuple[Rule, Source]]:
     parties = (
         (Level.KEY, principal.key_id),
         (Level.USER, principal.user),
@@ -69,11 +69,11 @@ def _rules(grants: Grants, principal: Principal, model: str) -> Iterator[tuple[R
     for level, name in parties:
         if name is None:
             continue
-        allowance, who = grants.of(level, name), f"{level}:{_escaped(name)}"
-        yield from _of(allowance, level, who, is_shadow=grants.shadow)
+        allowance, who = allowances.of(level, name), f"{level}:{_escaped(name)}"
+        yield from _of(allowance, level, who, is_shadow=allowances.shadow)
         if level is not Level.MODEL and model in allowance.models:
             single = allowance.models[model]
-            is_shadow = grants.shadow or (single.shadow is None and bool(allowance.shadow))
+            is_shadow = allowances.shadow or (single.shadow is None and bool(allowance.shadow))
             yield from _of(single, level, f"{who}|model:{_escaped(model)}", is_shadow=is_shadow)
 
 

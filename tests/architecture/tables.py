@@ -26,6 +26,8 @@ from gateway.ledger.spool import Spool
 from gateway.openai.fields import SHAPES
 from gateway.openai.operations import CHAT, COMPLETIONS
 from gateway.openai.privileges import PRIVILEGED, privileged
+from gateway.ratelimit.allowance import KINDS, Level
+from gateway.ratelimit.plan import Source
 from tests.architecture.repository import ROOT
 
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
@@ -100,7 +102,7 @@ def _client(app: Callable[..., object]) -> httpx.AsyncClient:
 
 
 def _have_a_past(gateway: Gateway) -> None:
-    """One replica and one call that ended well: every label then has a value."""
+    """One replica, one call that ended well and one that a limit refused: every label then has a value."""
     endpoint = Endpoint(
         id="tiny-0",
         address=UnixAddress("/run/tiny-0.sock"),
@@ -122,6 +124,9 @@ def _have_a_past(gateway: Gateway) -> None:
     assert gateway.reconciling is not None
     gateway.reconciling.sweep()
     _have_queued(gateway, "tiny")
+    source = Source(Level.KEY, KINDS["requests_per_minute"])
+    gateway.limiter.tally.refuse(source, "no_room")
+    gateway.limiter.tally.shadow([source])
     gateway.proxy._on_end(
         End(
             request_id="req-1",
