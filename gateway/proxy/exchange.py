@@ -613,7 +613,9 @@ class Exchange:
         elif error.status in _CLIENT_FAULTS and self.state is not STREAMING:
             self._end(DONE, Outcome.CLIENT_ERROR, error.status, error.code, _WELL)
             headers = ((b"content-type", errors.JSON), (b"x-should-retry", b"false"), *self._own_headers())
-            self._client.answer(error.status, headers, errors.client_body_of(error))
+            self._client.answer(
+                error.status, (*headers, *self._limit_headers()), errors.client_body_of(error)
+            )
         else:
             self._fault(Fault.FAILED, out)
 
