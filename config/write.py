@@ -33,6 +33,14 @@ def plain(value: Any, *, reveal: bool) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+def public(config: Config) -> dict[str, Any]:
+    """`config` for those who may read it and not its secrets: what an engine's environment holds may be some too."""
+    found: dict[str, Any] = plain(config, reveal=False)
+    for group in found["engines"]:
+        group["env"] = dict.fromkeys(group["env"], HIDDEN)
+    return found
+
+
 def as_yaml(loaded: Loaded, *, defaults: bool, why: bool) -> str:
     """The configuration as YAML, secrets hidden; `defaults` too, and `why` each value is what it is, if asked."""
     from ruamel.yaml import YAML  # noqa: PLC0415 - only to write

@@ -27,15 +27,19 @@ from prometheus_client import CollectorRegistry
 from config import secret_files
 from config.paths import Paths
 from config.schema import CapsOf, Config, Upstream, is_loopback, upstream_id
+from config.write import public
 from engines.adapters import ADAPTERS
 from gateway import descriptors, memory
 from gateway.administration import audit_log, salt_key, token_file
 from gateway.admission import ORDERINGS, Admission, Bounds, Costs, Fair, Ordering
 from gateway.allowances import allowances_of
 from gateway.api import health
+from gateway.api.admin import directory as admin_directory
+from gateway.api.admin import fleet as admin_fleet
 from gateway.api.admin import requests as admin_requests
+from gateway.api.admin import settings as admin_settings
 from gateway.api.admin.build import admin_app
-from gateway.api.admin.door import Door
+from gateway.api.admin.door import AdminRoute, Door
 from gateway.api.control import public_app
 from gateway.audit import AuditError, AuditLog
 from gateway.auth.directory.directory import Directory
@@ -81,7 +85,7 @@ from gateway.transport import Http1, Page
 if TYPE_CHECKING:
     from types import FrameType
 
-    from fastapi import FastAPI
+    from fastapi import APIRouter, FastAPI
 
 DISTRIBUTION = "cascadia-gateway"
 KEYS_EVERY = 2.0
@@ -188,7 +192,7 @@ def build(
     registry.register(LimitMetrics(limiter.tally))
     watchdog = Watchdog()
     audit = audit_log(paths)
-    door = Door(token_file(paths), audit)
+    door = Door(token_file(paths), identity.authenticator, audit)
     recorder = Recorder(max_records=config.explain.records, max_bytes=config.explain.max_bytes)
 
     def ended(end: End) -> None:
@@ -265,9 +269,7 @@ def build(
             health_routes(detailed=True),
             registry,
             door,
-            [
-                admin_requests.router(door.route_class(), recorder, clock=clock, wall_clock=time.time),
-            ],
+            _administration(door.route_class(), config, identity, catalog, proxy, recorder, clock),
             own_version(),
         ),
         audit=audit,
@@ -307,6 +309,27 @@ def _admission(config: Config, clock: Callable[[], float], metrics: Metrics) -> 
         starting_seconds=wanted.max_start_wait if wanted.when_empty == "wait" else 0.0,
         watch=metrics.queues,
     )
+
+
+def _administration(
+    route_class: type[AdminRoute],
+    config: Config,
+    identity: Identity,
+    catalog: Catalog,
+    proxy: Proxy,
+    recorder: Recorder,
+    clock: Callable[[], float],
+) -> list[APIRouter]:
+    """The routes behind the door."""
+    found = [
+        admin_requests.router(route_class, recorder, clock=clock, wall_clock=time.time),
+        admin_fleet.replica_router(route_class, catalog, clock=clock),
+        admin_fleet.quarantine_router(route_class, proxy.quarantine),
+        admin_settings.router(route_class, public(config)),
+    ]
+    if identity.directory is not None:
+        found.append(admin_directory.router(route_class, identity.directory))
+    return found
 
 
 def run(

@@ -45,7 +45,7 @@ def list_entries(
         entries = [msgspec.json.decode(line) for line in lines]
         rows = [
             [
-                entry["at"],
+                entry["at"][:19].replace("T", " "),
                 entry["actor"],
                 entry["role"] or "-",
                 entry["action"],
@@ -61,7 +61,7 @@ def list_entries(
     if as_json:
         print_json(entries=entries)
     else:
-        voice.table(["AT", "ACTOR", "ROLE", "ACTION", "OBJECT", "OUTCOME"], rows)
+        voice.table(["UTC", "ACTOR", "ROLE", "ACTION", "OBJECT", "OUTCOME"], rows)
     return ExitCode.OK
 
 

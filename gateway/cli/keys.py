@@ -98,7 +98,14 @@ def create(
         "highest_tier": tier,
         "expires_at": None if expires is None else time.time() + seconds(expires),
     }
-    created = asked(config, data_dir, voice, lambda directory: _create(directory, fields, voice), look=_LOOK)
+    created = asked(
+        config,
+        data_dir,
+        voice,
+        lambda directory: _create(directory, fields, voice),
+        look=_LOOK,
+        deed="keys.create",
+    )
     _show_new(created, voice, as_json=as_json)
     return ExitCode.OK
 
@@ -170,7 +177,7 @@ def rotate(
         record, _ = await _one(directory, key)
         return await directory.rotate_key(LOCAL, record.id, overlap=length)
 
-    _show_new(asked(config, data_dir, voice, work, look=_LOOK), voice, as_json=as_json)
+    _show_new(asked(config, data_dir, voice, work, look=_LOOK, deed="keys.rotate"), voice, as_json=as_json)
     voice.say(f"The old text works for {overlap} more.")
     return ExitCode.OK
 
@@ -193,7 +200,7 @@ def revoke(
         record, _ = await _one(directory, key)
         return await directory.revoke_key(LOCAL, record.id)
 
-    record = asked(config, data_dir, voice, work, look=_LOOK)
+    record = asked(config, data_dir, voice, work, look=_LOOK, deed="keys.revoke")
     if as_json:
         print_json(**_as_json(record, "revoked"))
     else:

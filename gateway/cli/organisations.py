@@ -35,6 +35,7 @@ def create(
         voice,
         lambda directory: directory.create(LOCAL, Kind.ORGANISATION, {"name": name}),
         look="cascadia organisations list",
+        deed="organisations.create",
     )
     if as_json:
         print_json(**plain(complete(organisation)))

@@ -29,8 +29,13 @@ def asked(
     work: Callable[[Directory], Awaitable[_Result]],
     *,
     look: str,
+    deed: str | None = None,
 ) -> _Result:
-    """What `work` finds or does. Raises `Failure` for what the directory refuses, with `look` as the next command."""
+    """What `work` finds or does. Raises `Failure` for what the directory refuses, with `look` as the next command.
+
+    What changes something is named by its `deed`, and written into the audit log.
+    """
+    from gateway.cli.auditing import audited
     from gateway.cli.setting import load_setting
     from gateway.core.errors import GatewayError
     from gateway.identity import directory_of
@@ -41,7 +46,15 @@ def asked(
         return await work(directory_of(setting.config, setting.paths))
 
     try:
-        return asyncio.run(run())
+        if deed is None:
+            return asyncio.run(run())
+        with audited(setting.paths, deed) as told:
+            told.tell(deed.partition(".")[0])
+            result = asyncio.run(run())
+            record: Any = getattr(result, "record", result)
+            shown = {name: value for name, value in complete(record).items() if name != "secrets"}
+            told.tell(f"{deed.partition('.')[0]}/{record.id}", after=shown)
+            return result
     except GatewayError as error:
         message = error.message.rstrip(".").replace("`", "'")
         raise Failure(
@@ -86,6 +99,7 @@ def set_suspended(
         voice,
         lambda directory: directory.update(LOCAL, kind, name, {"suspended": suspended}),
         look=f"cascadia {kind.value} list",
+        deed=f"{kind.value}.update",
     )
     if as_json:
         print_json(**plain(msgspec.to_builtins(record)))

@@ -60,6 +60,7 @@ def create(
         voice,
         lambda directory: directory.create(LOCAL, Kind.TEAM, fields),
         look="cascadia teams list",
+        deed="teams.create",
     )
     if as_json:
         print_json(**plain(complete(team)))

@@ -57,6 +57,7 @@ def create(
         voice,
         lambda directory: directory.create(LOCAL, Kind.USER, fields),
         look="cascadia users list",
+        deed="users.create",
     )
     if as_json:
         print_json(**plain(complete(user)))

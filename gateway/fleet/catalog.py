@@ -32,6 +32,8 @@ class Catalog:
         self._pools: dict[str, Pool] = {}
         self._sources: dict[str, dict[str, Replica]] = {}
         self._created: dict[str, int] = {}
+        self._drained: dict[str, Condition] = {}
+        """Ids of replicas that an operator drained, with the condition that discovery last saw each in."""
 
     def __repr__(self) -> str:
         return f"<Catalog {list(self._pools.values())}>"
@@ -74,12 +76,33 @@ class Catalog:
             self.on_gone(replica.endpoint)
         self.on_change()
 
+    def is_drained(self, id_: str) -> bool:
+        """Whether an operator drained the replica of that id."""
+        return id_ in self._drained
+
+    def drain(self, id_: str, *, drained: bool) -> None:
+        """Give the replicas of that id no more calls, whatever discovery says of them; or again."""
+        for replica in self.replicas():
+            if replica.endpoint.id == id_ and drained != (id_ in self._drained):
+                seen = self._drained.pop(id_, None) or replica.condition
+                if drained:
+                    self._drained[id_] = seen
+                replica.condition = self._in_force(id_, seen)
+        self.on_change()
+
+    def _in_force(self, id_: str, seen: Condition) -> Condition:
+        if id_ not in self._drained:
+            return seen
+        self._drained[id_] = seen
+        return Condition.DRAINING if seen is Condition.READY else seen
+
     def _keep_or_make(self, known: Replica | None, sighting: Sighting) -> Replica:
+        condition = self._in_force(sighting.endpoint.id, sighting.condition)
         if known is None or known.endpoint != sighting.endpoint:
-            known = Replica(sighting.endpoint, sighting.condition)
-        elif sighting.condition is Condition.READY and known.condition is not Condition.READY:
+            known = Replica(sighting.endpoint, condition)
+        elif condition is Condition.READY and known.condition is not Condition.READY:
             known.came_back(self._clock())
-        known.condition = sighting.condition
+        known.condition = condition
         known.is_another = sighting.is_another
         known.is_doubted = known.is_doubted or known.is_another
         known.ready_in = sighting.ready_in

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
+from gateway.core.held import Held
 from gateway.fleet.endpoint import Condition
 from gateway.fleet.replica import Replica
 
@@ -85,6 +86,27 @@ class Quarantine:
         """How many requests are in quarantine."""
         now = self._clock()
         return sum(suspect.until > now for suspect in self._suspects.values())
+
+    def listed(self) -> list[Held]:
+        """The requests in quarantine."""
+        now = self._clock()
+        return [
+            Held(
+                key.hex(),
+                suspect.until - now,
+                tuple(dict.fromkeys(strike.replica.endpoint.id for strike in suspect.strikes)),
+            )
+            for key, suspect in self._suspects.items()
+            if suspect.until > now
+        ]
+
+    def release(self, id_: str) -> bool:
+        """Let the request of that id out, and forget its strikes; whether it was in."""
+        for held in self.listed():
+            if held.id == id_:
+                del self._suspects[bytes.fromhex(id_)]
+                return True
+        return False
 
     def strike(self, tenant: str, body: bytes, replica: Replica) -> None:
         """The connection to `replica` was lost under this request."""

@@ -23,10 +23,11 @@ from starlette.types import Message
 from gateway.api.errors import answer
 from gateway.audit import AuditError, AuditLog, Deed
 from gateway.audit.entry import state_hash
+from gateway.auth.base import Authenticator
 from gateway.auth.credential import bearer
 from gateway.auth.root import SecretError
-from gateway.auth.tokens import RANKS, TokenFile, TokenFileError
-from gateway.core.call import Role
+from gateway.auth.tokens import PREFIX, RANKS, TokenFile, TokenFileError
+from gateway.core.call import ANONYMOUS, Principal, Reach, Role
 from gateway.core.errors import (
     AuditUnavailable,
     BodyTooLarge,
@@ -41,7 +42,7 @@ READING = frozenset({"GET", "HEAD"})
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 """What needs no credential on the admin listener: what probes and scrapers ask."""
 
-_ROLE, _ACTION = "x-cascadia-role", "x-cascadia-action"
+_ROLE, _ACTION, _SCOPED = "x-cascadia-role", "x-cascadia-action", "x-cascadia-scoped"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,8 @@ class Visit:
     role: Role
     request_id: str
     address: str | None
+    principal: Principal | None = None
+    """Who came with a key of the directory, and not with an admin token."""
     object: str | None = None
     before: Any = None
     after: Any = None
@@ -70,9 +73,13 @@ def visit_of(request: Request) -> Visit:
     return visit
 
 
-def needs(role: Role, action: str) -> dict[str, Any]:
-    """What a route gives as `openapi_extra`: the least role that may call it, and what the audit calls it."""
-    return {_ROLE: role.value, _ACTION: action, "security": [{"token": []}]}
+def needs(role: Role, action: str, *, is_scoped: bool = False) -> dict[str, Any]:
+    """What a route gives as `openapi_extra`: the least role that may call it, and what the audit calls it.
+
+    A route that is not scoped shows or changes what belongs to all: it takes a role over everything. One that is scoped
+    looks at the reach of its caller itself.
+    """
+    return {_ROLE: role.value, _ACTION: action, _SCOPED: is_scoped, "security": [{"token": []}]}
 
 
 class AdminRoute(APIRoute):
@@ -84,9 +91,10 @@ class AdminRoute(APIRoute):
         """The route within the door."""
         inner = super().get_route_handler()
         role, action = declared(self)
+        is_scoped = bool((self.openapi_extra or {}).get(_SCOPED))
 
         async def handle(request: Request) -> Response:
-            return await self.door.pass_through(request, inner, role, action)
+            return await self.door.pass_through(request, inner, role, action, is_scoped=is_scoped)
 
         return handle
 
@@ -115,8 +123,9 @@ def check_routes(app: FastAPI) -> None:
 class Door:
     """Knows the tokens and writes the audit log."""
 
-    def __init__(self, tokens: TokenFile, audit: AuditLog) -> None:
+    def __init__(self, tokens: TokenFile, authenticator: Authenticator, audit: AuditLog) -> None:
         self._tokens = tokens
+        self._authenticator = authenticator
         self._audit = audit
         self.denied = 0
         """Calls that were turned away since the start."""
@@ -131,15 +140,25 @@ class Door:
         inner: Callable[[Request], Coroutine[Any, Any, Response]],
         role: Role,
         action: str,
+        *,
+        is_scoped: bool,
     ) -> Response:
         """Let one call in, or answer why not."""
         visit = Visit("-", Role.VIEWER, _request_id(request), request.client.host if request.client else None)
         is_known = False
         try:
-            record = await asyncio.to_thread(self._tokens.authenticate, _credential(request))
-            visit.name, visit.role, is_known = record.name, record.role, True
-            if RANKS.index(record.role) < RANKS.index(role):
-                raise Forbidden(f"The role {record.role} may not do this: it takes {role}.")
+            await self._recognise(visit, _credential(request))
+            is_known = True
+            if visit.principal is not None and visit.principal.role is None:
+                raise Forbidden("This key is not for the administration.")
+            if RANKS.index(visit.role) < RANKS.index(role):
+                raise Forbidden(f"The role {visit.role} may not do this: it takes {role}.")
+            if (
+                visit.principal is not None
+                and not is_scoped
+                and visit.principal.reach is not Reach.EVERYTHING
+            ):
+                raise Forbidden("This concerns all teams: it takes a role over everything.")
         except (TokenFileError, SecretError) as error:
             log.warning("admin tokens cannot be read", extra={"error": str(error)})
             return self._answer(visit, AuditUnavailable("The admin tokens cannot be read.", retry_after=5))
@@ -152,6 +171,21 @@ class Door:
         if request.method in READING:
             return (await self._served(visit, request, inner))[0]
         return await self._changed(visit, request, inner, action)
+
+    async def _recognise(self, visit: Visit, credential: bytes | None) -> None:
+        """Say who is visiting: the holder of an admin token, or of a key of the directory.
+
+        Raises `Unauthenticated`, and `TokenFileError` or `SecretError` when nobody can be known.
+        """
+        if credential is None or credential.startswith(PREFIX.encode()):
+            record = await asyncio.to_thread(self._tokens.authenticate, credential)
+            visit.name, visit.role = record.name, record.role
+            return
+        principal = self._authenticator.authenticate(credential, visit.address)
+        if principal is ANONYMOUS:  # everybody may infer; nobody may administer without a token
+            raise Unauthenticated("The admin token is not valid.")
+        visit.principal = principal
+        visit.name, visit.role = principal.user or principal.key_id, principal.role or Role.VIEWER
 
     async def _served(
         self, visit: Visit, request: Request, inner: Callable[[Request], Coroutine[Any, Any, Response]]
