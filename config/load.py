@@ -244,6 +244,11 @@ def _secret_files(config: Config) -> list[tuple[KeyPath, Path]]:
         for index, upstream in enumerate(config.upstreams)
         if upstream.api_key_file is not None
     ]
+    found += [
+        (("identity", "keys", index, "key_file"), key.key_file)
+        for index, key in enumerate(config.identity.keys)
+        if key.key_file is not None
+    ]
     if config.redis is not None and config.redis.password_file is not None:
         found.append((("redis", "password_file"), config.redis.password_file))
     if config.database.password_file is not None:

@@ -7,9 +7,10 @@ wrong place. Relations between fields that one field cannot know are checked at 
 from __future__ import annotations
 
 import re
+from datetime import date
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -30,6 +31,7 @@ _MEDIA_HOST = re.compile(
 )
 """A host by name. The last label begins with a letter: what ends in a number is an address (WHATWG URL, 3.5)."""
 _LONGEST_PARTY = 256
+_DIRECTORY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}(?:\.[A-Za-z_][A-Za-z0-9_-]{0,63})?")
 
 
@@ -138,6 +140,32 @@ def _party(value: str) -> str:
     return value
 
 
+def _directory_name(value: str) -> str:
+    if not _DIRECTORY_NAME.fullmatch(value):
+        raise ValueError(
+            "a name has 1 to 128 letters, digits or any of . _ @ + - and begins with a letter or digit"
+        )
+    return value
+
+
+def _model_pattern(value: str) -> str:
+    if value != "*" and not _MODEL_NAME.fullmatch(value.removesuffix("*")):
+        raise ValueError("expected the name of a model, or PREFIX*")
+    return value
+
+
+def _issuer_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("expected https://HOST[:PORT]/PATH: the port is not a number") from None
+    is_local = parts.scheme == "http" and parts.hostname and is_loopback(f"{parts.hostname}:0")
+    if not (parts.hostname and (parts.scheme == "https" or is_local)) or parts.username or parts.password:
+        raise ValueError("expected https://HOST[:PORT]/PATH; http only on this machine")
+    return value
+
+
 def _field(value: str) -> str:
     if not _FIELD.fullmatch(value):
         raise ValueError("expected the name of a field, or chat_template_kwargs.NAME")
@@ -154,6 +182,13 @@ RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 MediaHost = Annotated[str, AfterValidator(_media_host)]
 FieldName = Annotated[str, AfterValidator(_field)]
+DirectoryName = Annotated[str, AfterValidator(_directory_name)]
+ModelPattern = Annotated[str, AfterValidator(_model_pattern)]
+Claim = Annotated[str, Field(min_length=1, max_length=256)]
+IssuerUrl = Annotated[str, AfterValidator(_issuer_url)]
+TierName = Literal["flex", "default", "priority"]
+RoleName = Literal["viewer", "operator", "admin"]
+ReachName = Literal["team", "organisation", "everything"]
 Cap = Annotated[int, Field(ge=0, le=1_000_000)]
 AtLeastOne = Annotated[int, Field(ge=1, le=1_000_000)]
 Tokens = Annotated[int, Field(ge=1, le=100_000_000)]
@@ -162,6 +197,9 @@ Money = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)] | Literal["
 Price = Annotated[float, Field(ge=0, le=10**6, allow_inf_nan=False)]
 Party = Annotated[str, AfterValidator(_party)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+
+
+_Declared = TypeVar("_Declared", "DeclaredOrganisation", "DeclaredTeam", "DeclaredUser", "DeclaredKey")
 
 
 class Section(BaseModel):
@@ -234,6 +272,76 @@ class Server(Section):
         return self
 
 
+class Issuer(Section):
+    """An identity provider whose signed tokens (JWT) are taken as credentials, for one audience."""
+
+    name: Name = Field(description="Its callers are NAME:USER where the id of a key would stand.")
+    issuer: Annotated[str, Field(min_length=1, max_length=2048)] = Field(
+        description="The claim `iss`, byte for byte.", examples=["https://login.example.org/realms/lab"]
+    )
+    audience: Annotated[str, Field(min_length=1, max_length=2048)] = Field(
+        description="What the claim `aud` has to be or hold.", examples=["cascadia"]
+    )
+    jwks_url: IssuerUrl | None = Field(
+        None, description="Where its public keys are: https, or http on this machine."
+    )
+    jwks_file: Path | None = Field(None, strict=False, description="File with its public keys, instead.")
+    algorithms: tuple[
+        Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "Ed25519"], ...
+    ] = Field(("RS256",), strict=False, description="Signatures that are taken.")
+    leeway: Annotated[float, Field(ge=0, le=300)] = Field(
+        30.0, description="Seconds by which its clock and ours may differ."
+    )
+    use: Literal["inference", "admin"] = Field(
+        "inference", description="What its tokens are for. A token is never for both."
+    )
+    user_claim: Claim = Field("sub", description="Who it is. Names of claims may lead inwards: a.b.")
+    team_claim: Claim | None = Field(None, description="Its team, or a list of groups to find it in.")
+    teams: dict[str, DirectoryName] = Field(
+        default_factory=dict,
+        description="Value of team_claim → team. Empty: the value is the name of the team.",
+    )
+    team: DirectoryName | None = Field(None, description="Team of those whose token names none of ours.")
+    organisation_claim: Claim | None = Field(
+        None, description="Has to name the team's organisation. Default: not looked at."
+    )
+    role_claim: Claim | None = Field(None, description="For `use: admin`: a role, or a list of groups.")
+    roles: dict[str, RoleName] = Field(
+        default_factory=dict, description="Value of role_claim → viewer, operator or admin."
+    )
+    reach: ReachName = Field("team", description="Over what the role holds: team, organisation, everything.")
+    tier_claim: Claim | None = Field(None, description="Where its highest tier is found.")
+    tiers: dict[str, TierName] = Field(
+        default_factory=dict, description="Value of tier_claim → flex, default or priority."
+    )
+    highest_tier: TierName = Field("priority", description="Highest tier of those whose token names none.")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Issuer:
+        if (self.jwks_url is None) == (self.jwks_file is None):
+            raise _contradiction(
+                f"the issuer '{self.name}' needs one of 'jwks_url' and 'jwks_file'",
+                why="its tokens are checked with its public keys",
+                hint="name the address or a file, not both",
+                below=("issuer",),
+            )
+        if self.team_claim is None and self.team is None:
+            raise _contradiction(
+                f"the issuer '{self.name}' has neither 'team_claim' nor 'team'",
+                why="every caller belongs to a team",
+                hint="add 'team: NAME' for one that all belong to",
+                below=("issuer",),
+            )
+        if self.use == "admin" and (self.role_claim is None or not self.roles):
+            raise _contradiction(
+                f"the issuer '{self.name}' is for the administration and has no 'role_claim' with 'roles'",
+                why="what its callers may do would be a guess",
+                hint="add role_claim and roles",
+                below=("use",),
+            )
+        return self
+
+
 class Auth(Section):
     """Who may call."""
 
@@ -243,6 +351,140 @@ class Auth(Section):
     keys_file: Path | None = Field(
         None, strict=False, description="Hashed API keys. Default: keys.json in data_dir."
     )
+    jwt: tuple[Issuer, ...] = Field(
+        (), strict=False, description="Identity providers whose tokens are taken besides keys."
+    )
+
+    @field_validator("jwt")
+    @classmethod
+    def _issuers_differ(cls, value: tuple[Issuer, ...]) -> tuple[Issuer, ...]:
+        seen: set[tuple[str, ...]] = set()
+        for index, each in enumerate(value):
+            for field, key in (("name", (each.name,)), ("audience", (each.issuer, each.audience))):
+                if key in seen:
+                    raise _contradiction(
+                        f"'{field}' of the issuer '{each.name}' is that of another one too",
+                        why="a token has to belong to one of them",
+                        hint="give this one another",
+                        below=(index, field),
+                    )
+                seen.add(key)
+        return value
+
+
+class DeclaredOrganisation(Section):
+    """Teams that belong together."""
+
+    name: DirectoryName = Field(description="Its name.")
+    suspended: bool = Field(default=False, description="Refuse the keys of all its teams.")
+
+
+class DeclaredTeam(Section):
+    """A tenant: what is fair is fair between teams."""
+
+    name: DirectoryName = Field(description="Its name, the tenant in metrics and usage.")
+    organisation: DirectoryName = Field("default", description="What it belongs to.")
+    weight: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = Field(
+        1.0, description="Its share of engines that are short, against 1 of the others."
+    )
+    highest_tier: TierName = Field("priority", description="flex, default or priority.")
+    models: tuple[ModelPattern, ...] | None = Field(
+        None, strict=False, min_length=1, description="Models it may use, or PREFIX*. Default: all."
+    )
+    suspended: bool = Field(default=False, description="Refuse all its keys.")
+
+
+class DeclaredUser(Section):
+    """A person or a service account of one team."""
+
+    name: DirectoryName = Field(description="Its name.")
+    team: DirectoryName = Field("default", description="Whom it belongs to.")
+    kind: Literal["person", "service"] = Field("person", description="person or service.")
+    role: RoleName | None = Field(
+        None, description="What it may administer: viewer, operator or admin. Default: nothing."
+    )
+    reach: ReachName = Field("team", description="Over what: team, organisation or everything.")
+    suspended: bool = Field(default=False, description="Refuse all its keys.")
+
+
+class DeclaredKey(Section):
+    """An API key: its id and digest as `cascadia keys show` tells them, or the key itself from elsewhere."""
+
+    name: Annotated[str, Field(min_length=1, max_length=128)] = Field(description="To find it again.")
+    id: Annotated[str, Field(pattern="^[0-9A-Za-z]{12}$")] | None = Field(
+        None, description="Its public id. Goes with digest."
+    )
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(
+        None, description="Its digest under the pepper of this data folder."
+    )
+    key: SecretStr | None = Field(None, description="The key itself, as ${VAR}.")
+    key_file: Path | None = Field(None, strict=False, description="File with the key itself.")
+    team: DirectoryName = Field("default", description="Whom it belongs to.")
+    user: DirectoryName | None = Field(None, description="Whose it is within the team.")
+    models: tuple[ModelPattern, ...] | None = Field(
+        None, strict=False, min_length=1, description="Models it may use, or PREFIX*. Default: all."
+    )
+    operations: tuple[Name, ...] | None = Field(
+        None,
+        strict=False,
+        min_length=1,
+        description="chat, completions, models; or admin, alone. Default: all but admin.",
+    )
+    networks: tuple[Network, ...] | None = Field(
+        None,
+        strict=False,
+        min_length=1,
+        description="Addresses or networks it may be used from. Default: all.",
+    )
+    highest_tier: TierName = Field("priority", description="flex, default or priority.")
+    expires: date | None = Field(
+        None, strict=False, description="First day, in UTC, on which it is refused: 2027-01-31."
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DeclaredKey:
+        given = [name for name in ("digest", "key", "key_file") if getattr(self, name) is not None]
+        if len(given) != 1 or (self.id is None) != (self.digest is None):
+            raise _contradiction(
+                f"the key '{self.name}' needs 'id' and 'digest', or 'key', or 'key_file'",
+                why="which of several counts would be a guess",
+                hint="give one of the three",
+                below=("name",),
+            )
+        return self
+
+
+class People(Section):
+    """Organisations, teams, users and keys. Those written here no command and no admin API changes."""
+
+    store: Literal["file", "database"] = Field(
+        "file",
+        description="Where what commands and the admin API make is kept: keys_file, for the gateways of one machine, "
+        "or the database, for several.",
+    )
+    stale_after: Seconds = Field(
+        3600.0,
+        description="How long the database may be away before keys from it are not believed any more: then 503.",
+    )
+    organisations: tuple[DeclaredOrganisation, ...] = Field((), strict=False, description="Organisations.")
+    teams: tuple[DeclaredTeam, ...] = Field((), strict=False, description="Teams.")
+    users: tuple[DeclaredUser, ...] = Field((), strict=False, description="Users and service accounts.")
+    keys: tuple[DeclaredKey, ...] = Field((), strict=False, description="API keys.")
+
+    @field_validator("organisations", "teams", "users", "keys")
+    @classmethod
+    def _names_differ(cls, value: tuple[_Declared, ...]) -> tuple[_Declared, ...]:
+        seen: set[str] = set()
+        for index, each in enumerate(value):
+            if each.name in seen:
+                raise _contradiction(
+                    f"the name '{each.name}' is used twice",
+                    why="names find what is meant",
+                    hint="give this one another name",
+                    below=(index, "name"),
+                )
+            seen.add(each.name)
+        return value
 
 
 class Timeouts(Section):
@@ -666,6 +908,7 @@ class Config(Section):
     )
     server: Server = Field(default_factory=Server)
     auth: Auth = Field(default_factory=Auth)
+    identity: People = Field(default_factory=People)
     timeouts: Timeouts = Field(default_factory=Timeouts)
     admission: Admission = Field(default_factory=Admission)
     requests: Requests = Field(default_factory=Requests)

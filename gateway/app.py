@@ -45,7 +45,9 @@ from gateway.audit import AuditError, AuditLog
 from gateway.auth.directory.directory import Directory
 from gateway.auth.private import KeyFileError
 from gateway.balancer import POLICIES
+from gateway.core.errors import StoreUnavailable
 from gateway.core.outcome import End
+from gateway.databases import database_of
 from gateway.explain import Recorder
 from gateway.fleet.catalog import Catalog
 from gateway.fleet.discovery.base import Discovery
@@ -66,6 +68,7 @@ from gateway.observe.ledger import LedgerMetrics
 from gateway.observe.limits import LimitMetrics
 from gateway.observe.metrics import Gauge, Metrics
 from gateway.observe.reconciling import RECONCILE_EVERY, Reconciling
+from gateway.observe.refusals import Refused
 from gateway.observe.watchdog import Watchdog
 from gateway.openai.rules import Caps, Rules, Treatment
 from gateway.proxy.addresses import Proxies
@@ -79,7 +82,7 @@ from gateway.proxy.isolation import Isolation, Share
 from gateway.proxy.proxy import SWEEP_EVERY, Proxy, Timeouts
 from gateway.ratelimit.limiter import Limiter
 from gateway.ratelimit.memory import MemoryCounters
-from gateway.store import Database, postgres, sqlite
+from gateway.store import Database
 from gateway.transport import Http1, Page
 
 if TYPE_CHECKING:
@@ -178,14 +181,14 @@ def build(
     `SecretFileError` when an upstream's key or the database's password cannot be read.
     """
     aside = aside or OneThread()
-    database = _database(config, paths)
+    database = database_of(config, paths)
     registry = CollectorRegistry()
     metrics = Metrics(registry, own_version())
     admission = _admission(config, clock, metrics)
     transport = Http1(connect_seconds=config.timeouts.connect, clock=clock)
     catalog = Catalog(on_gone=transport.forget, clock=clock)
     chance = rng or random.Random()  # noqa: S311 - request ids are names and no secrets: a system call less each
-    identity = identity_of(config, paths)
+    identity = identity_of(config, paths, database)
     ledger = None if sink is None else _ledger(config, sink, now, chance)
     allowances = allowances_of(config)
     limiter = Limiter(allowances, MemoryCounters(clock=clock, wall=now))
@@ -238,6 +241,7 @@ def build(
         reconciler = Reconciler(ledger)
         reconciling = Reconciling(catalog, reconciler, clock=clock)
         registry.register(LedgerMetrics(ledger, sink, drain, reconciler))
+    registry.register(Refused(lambda: identity.refusals.counts))
     metrics.watch(catalog, admission, _gauges(proxy, guard, watchdog, recorder), clock=clock)
 
     def changed() -> None:
@@ -383,6 +387,7 @@ async def serve(
     try:
         spool = _spool(config, paths)
         gateway = build(config, paths, on_end=on_end, sink=spool)
+        await _know_callers(gateway)
         if spool is not None:
             spool.open()
         _fit(gateway.guard, descriptors.raise_limit())
@@ -426,6 +431,7 @@ async def _running(
         background.append(gateway.drain.run())
     if gateway.reconciling is not None:
         background.append(_reconcile(gateway.reconciling))
+    background += [follow() for follow in gateway.identity.followers]
     with Stop().on_signals() as stop:
         serving = [
             asyncio.create_task(server.serve(sockets=[listener.socket]))
@@ -542,13 +548,27 @@ async def _reconcile(reconciling: Reconciling) -> None:
         reconciling.sweep()
 
 
+async def _know_callers(gateway: Gateway) -> None:
+    """The first look at the directory. A database that is away stops no start: until it is there, its keys get 503."""
+    directory = gateway.identity.directory
+    if directory is None:
+        return
+    try:
+        await directory.start()
+    except StoreUnavailable as error:
+        log.warning("API keys not loaded", extra={"error": str(error)})
+    except BaseException:
+        await gateway.database.close()  # its threads would outlive the start that failed
+        raise
+
+
 async def _follow(directory: Directory) -> None:
     while True:
         await asyncio.sleep(KEYS_EVERY)
         try:
             if await directory.refresh():
                 log.info("API keys reloaded")
-        except KeyFileError as error:
+        except (KeyFileError, StoreUnavailable) as error:
             log.warning("API keys not reloaded", extra={"error": str(error)})
 
 
@@ -713,16 +733,6 @@ def _spool(config: Config, paths: Paths) -> Spool | None:
 
 def _ledger(config: Config, sink: Sink, now: Callable[[], float], rng: random.Random) -> Ledger:
     return Ledger(sink, now=now, rng=rng, serves_unrecorded=config.ledger.when_full == "serve")
-
-
-def _database(config: Config, paths: Paths) -> Database:
-    """Raises `SecretFileError` when the password cannot be read."""
-    url, password, file = config.database.url, config.database.password, config.database.password_file
-    if url is None:
-        return Database(sqlite(paths.database))
-    if file is not None:
-        return Database(postgres(url, secret_files.read(file, os.environ)))
-    return Database(postgres(url, None if password is None else password.get_secret_value()))
 
 
 def _secret(upstream: Upstream) -> str | None:

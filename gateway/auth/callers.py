@@ -45,7 +45,8 @@ class Keys:
         self._nobody = _Entry([], [], self._filler)
         self._entries: Mapping[bytes, _Entry] = MappingProxyType({})
         self._known: dict[bytes, Grant] = {}
-        self.unknown = Reason.UNKNOWN
+        self.is_stale: Callable[[], bool] = lambda: False
+        """Whether an unknown key may be a good one, since the directory cannot be read."""
 
     def __repr__(self) -> str:
         return f"<Keys {len(self._entries)}>"
@@ -79,6 +80,8 @@ class Keys:
             reason = grant.refused(self._clock(), address)
             if reason is not None:
                 self._known.pop(credential, None)
+                if reason is Reason.UNKNOWN and self.is_stale():
+                    raise self._refusals.not_now()
                 raise self._refusals.because(reason)
         principal: Principal = grant.principal  # type: ignore[assignment] # only a refused grant has none
         return principal

@@ -180,11 +180,12 @@ def find(records: tuple[Key, ...], id_or_name: str) -> Key:
 
 
 class FileStore:
-    """The key file as the store of a directory. A file that has gone or is broken is told once, and then not read."""
+    """The key file as the store of a directory. One that has gone or is broken is not read again before it changes."""
 
     def __init__(self, file: KeyFile) -> None:
         self.file = file
         self._seen: object = None
+        self._broken: KeyFileError | None = None
 
     async def fetch(self) -> Contents | None:
         """See `Store.fetch`. Reads on the loop: a local file, and only when it was replaced."""
@@ -194,11 +195,19 @@ class FileStore:
         """The same, for one who has no loop yet."""
         signature = _signature(self.file.path)
         if self._seen is not None and signature == self._seen:
+            if self._broken is not None:
+                raise self._broken
             return None
         had, self._seen = self._seen, signature
-        if signature == _GONE and had is not None:
-            raise KeyFileError(f"{self.file.path} has gone: the keys read before stay in force")
-        return self.file.contents()
+        try:
+            if signature == _GONE and had is not None:
+                raise KeyFileError(f"{self.file.path} has gone: the keys read before stay in force")
+            contents = self.file.contents()
+        except KeyFileError as error:
+            self._broken = error
+            raise
+        self._broken = None
+        return contents
 
     async def change(self, edit: Edit) -> Contents:
         """See `Store.change`. Beside the loop: it waits for other writers and for the disk."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from gateway.core.errors import Unauthenticated
+from gateway.core.errors import StoreUnavailable, Unauthenticated
 
 REFUSED = "The API key is not valid. Create one with: cascadia keys create"
+_RETRY_AFTER = 5
 ABSENT = "No API key was given. Send it as: Authorization: Bearer KEY"
 
 
@@ -49,3 +50,8 @@ class Refusals:
         """The error to raise: one text for all who sent something."""
         self._counts[reason] += 1
         return Unauthenticated(ABSENT if reason is Reason.ABSENT else REFUSED)
+
+    def not_now(self) -> StoreUnavailable:
+        """The error to raise where nobody can know: it says that the same key may be taken later."""
+        self._counts[Reason.STALE] += 1
+        return StoreUnavailable("API keys cannot be checked now. Try again later.", retry_after=_RETRY_AFTER)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from config.paths import Paths
 from config.schema import Config
+from gateway.databases import database_of
 from gateway.identity import identity_of, key_file
 
 
@@ -12,10 +13,10 @@ def first_key(config: Config, paths: Paths) -> str | None:
 
     Raises `KeyFileError` when there is one that cannot be used.
     """
-    if config.auth.mode != "keys":
+    if config.auth.mode != "keys" or config.identity.store == "database":
         return None
     created = key_file(config, paths).create_first()
     if created is None:
-        identity_of(config, paths)
+        identity_of(config, paths, database_of(config, paths))
         return None
     return created.text

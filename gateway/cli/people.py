@@ -38,12 +38,13 @@ def asked(
     from gateway.cli.auditing import audited
     from gateway.cli.setting import load_setting
     from gateway.core.errors import GatewayError
-    from gateway.identity import directory_of
+    from gateway.identity import opened
 
     setting = load_setting(config, data_dir, voice)
 
     async def run() -> _Result:
-        return await work(directory_of(setting.config, setting.paths))
+        async with opened(setting.config, setting.paths) as directory:
+            return await work(directory)
 
     try:
         if deed is None:

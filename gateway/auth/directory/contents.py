@@ -12,6 +12,7 @@ import msgspec
 from gateway.auth.directory.records import (
     DEFAULT,
     MOST_SECRETS,
+    TYPES,
     Key,
     Kind,
     Organisation,
@@ -50,13 +51,14 @@ class Contents:
 
     def holding(self, kind: Kind, record: Record) -> Contents:
         """The same with `record` added, or in the place of the one of its name."""
-        return self._with(kind, {**self.of(kind), record.id: record})
+        return self.with_all(kind, {**self.of(kind), record.id: record})
 
     def without(self, kind: Kind, name: str) -> Contents:
         """The same without that object."""
-        return self._with(kind, {each: record for each, record in self.of(kind).items() if each != name})
+        return self.with_all(kind, {each: record for each, record in self.of(kind).items() if each != name})
 
-    def _with(self, kind: Kind, records: dict[str, Record]) -> Contents:
+    def with_all(self, kind: Kind, records: dict[str, Record]) -> Contents:
+        """The same with `records` as all of that kind."""
         values: dict[str, Any] = {kind.value: MappingProxyType(records)}
         return replace(self, **values)
 
@@ -188,6 +190,36 @@ def decode(raw: bytes) -> Contents:
             )
     except msgspec.DecodeError as error:
         raise ValueError(str(error)) from error
+    return _sound(found)
+
+
+def to_bodies(contents: Contents) -> dict[tuple[str, str], str]:
+    """Each object as JSON, by kind and name. What every directory has is left out."""
+    return {
+        (kind.value, record.id): msgspec.json.encode(record).decode()
+        for kind in Kind
+        for record in contents.of(kind).values()
+        if EMPTY.of(kind).get(record.id) != record
+    }
+
+
+def from_bodies(bodies: Iterable[tuple[Kind, str]]) -> Contents:
+    """What `to_bodies` wrote. Raises `ValueError` with the reason why it cannot be read."""
+    found = Contents()
+    parts: dict[Kind, dict[str, Record]] = {kind: {} for kind in Kind}
+    try:
+        for kind, body in bodies:
+            record = msgspec.json.decode(body, type=TYPES[kind])
+            parts[kind][record.id] = record
+    except msgspec.DecodeError as error:
+        raise ValueError(str(error)) from error
+    for kind, records in parts.items():
+        found = found.with_all(kind, records)
+    return _sound(found)
+
+
+def _sound(found: Contents) -> Contents:
+    """`found` with what every directory has. Raises `ValueError`."""
     for key in found.keys.values():
         if any(not DIGEST.fullmatch(secret.digest) for secret in key.secrets):
             raise ValueError("a digest is not 64 hex digits")

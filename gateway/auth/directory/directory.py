@@ -26,7 +26,7 @@ from typing import Any, cast
 import msgspec
 
 from gateway.auth.directory import fields as checks
-from gateway.auth.directory.contents import EMPTY, Contents, overlaid
+from gateway.auth.directory.contents import EMPTY, Contents, merged, overlaid
 from gateway.auth.directory.records import DEFAULT, MOST_SECRETS, Key, Kind, Record, Secret
 from gateway.auth.directory.rules import (
     Actor,
@@ -59,8 +59,11 @@ class Directory:
         operations: Collection[str],
         clock: Callable[[], float],
         on_change: Callable[[Contents], None] = lambda _: None,
+        stale_after: float | None = None,
     ) -> None:
         """`operations` are the names a key may be restricted to; `clock` gives Unix seconds.
+
+        `stale_after` is for how many seconds the store may be away; then what is dynamic is not believed any more.
 
         Nothing of the store is known before the first `refresh` or `publish`. `on_change` is told of each new state.
         """
@@ -70,6 +73,9 @@ class Directory:
         self._operations = frozenset(operations)
         self._clock = clock
         self._on_change = on_change
+        self._stale_after = stale_after
+        self._dynamic = EMPTY
+        self._is_forgotten = False
         self.contents = overlaid(declared, EMPTY)
         """All that is in force, whoever owns it."""
         self.problem: str | None = None
@@ -81,6 +87,14 @@ class Directory:
         held = ", ".join(f"{len(self.contents.of(kind))} {kind.value}" for kind in Kind)
         return f"<Directory {held}{f', {self.problem}' if self.problem else ''}>"
 
+    async def start(self) -> None:
+        """The first `refresh`, before anybody is served.
+
+        Raises `DirectoryConflict` where the store and what is declared contradict each other, and as `refresh`.
+        """
+        await self.refresh()
+        merged(self._declared, self._dynamic)
+
     async def refresh(self) -> bool:
         """Take up what others changed; whether there was anything. To be called every few seconds.
 
@@ -89,20 +103,37 @@ class Directory:
         try:
             contents = await self._store.fetch()
         except Exception as error:
-            self.problem = str(error)
-            raise
-        self.fetched_at = self._clock()
-        if contents is None:
+            is_new, self.problem = str(error) != self.problem, str(error)
+            self._forget_what_is_stale()
+            if is_new:
+                raise
             return False
-        self.publish(contents)
+        if contents is None and not self._is_forgotten:
+            self.fetched_at, self.problem = self._clock(), None
+            return False
+        self.publish(self._dynamic if contents is None else contents)
         return True
 
     def publish(self, dynamic: Contents) -> None:
         """Put a state of the store in force, with what is declared laid over it."""
         self.fetched_at = self._clock()
         self.problem = None
+        self._dynamic, self._is_forgotten = dynamic, False
         self.contents = overlaid(self._declared, dynamic)
         self._on_change(self.contents)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether nobody knows any more, or yet, what the store holds: an unknown key may be a good one."""
+        if self._stale_after is None:
+            return False
+        return self.fetched_at is None or self._clock() - self.fetched_at > self._stale_after
+
+    def _forget_what_is_stale(self) -> None:
+        if self.is_stale and not self._is_forgotten:
+            self._is_forgotten = True
+            self.contents = overlaid(self._declared, EMPTY)
+            self._on_change(self.contents)
 
     def actor(self, principal: Principal) -> Actor:
         """Whoever `principal` is, as one who administers. Raises `Forbidden` for one that came to infer."""

@@ -1,5 +1,6 @@
 """API keys: made, stored, checked, revoked; the secret is nowhere but in its owner's hands."""
 
+import asyncio
 import hmac
 import json
 import random
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.auth.callers import Keys
-from gateway.auth.directory.contents import EMPTY
+from gateway.auth.directory.contents import Contents
+from gateway.auth.directory.directory import Directory
 from gateway.auth.keys import FileStore, KeyFile, KeyFileError, UnknownKey, is_well_formed
 from gateway.auth.refusal import Refusals
 from gateway.core.errors import Unauthenticated
@@ -29,16 +31,20 @@ class FileKeys:
     """The callers of a key file, as a gateway has them that follows it."""
 
     def __init__(self, file):
-        self._store = FileStore(file)
-        self._keys = Keys(file.mint(), Refusals(), clock=file.clock)
-        self.authenticate = self._keys.authenticate
-        self._keys.publish(self._store.fetch_now() or EMPTY)
+        store, mint = FileStore(file), file.mint()
+        keys = Keys(mint, Refusals(), clock=file.clock)
+        self.authenticate = keys.authenticate
+        self._directory = Directory(
+            store, Contents(), lambda: mint, operations=(), clock=file.clock, on_change=keys.publish
+        )
+        self._directory.publish(store.fetch_now())
+
+    @property
+    def problem(self):
+        return self._directory.problem
 
     def reload_if_changed(self):
-        found = self._store.fetch_now()
-        if found is not None:
-            self._keys.publish(found)
-        return found is not None
+        return asyncio.run(self._directory.refresh())
 
 
 def refusal(keys, credential):
@@ -198,9 +204,11 @@ def test_a_broken_file_keeps_the_former_keys_and_is_reported_once(file, content)
     with pytest.raises(KeyFileError):
         keys.reload_if_changed()
     assert keys.reload_if_changed() is False
+    assert keys.problem is not None
     assert keys.authenticate(text)
     file.path.write_bytes(good)
     assert keys.reload_if_changed() is True
+    assert keys.problem is None
 
 
 def test_a_key_file_that_has_gone_keeps_the_former_keys(file):
