@@ -541,6 +541,11 @@ class Admission(Section):
     max_start_wait: Seconds = Field(
         30.0, description="Longest wait for an engine that starts, in seconds. For when_empty: wait."
     )
+    limit: Literal["fixed", "adaptive"] = Field(
+        "fixed",
+        description="How many calls a replica holds. fixed: max_in_flight. adaptive: up to that, as long as hardly any "
+        "wait inside the engine.",
+    )
     engine_priority: bool = Field(
         default=False,
         description="Tell engines the tier as `priority`; they need --scheduling-policy priority.",

@@ -31,7 +31,7 @@ from config.write import public
 from engines.adapters import ADAPTERS
 from gateway import descriptors, memory
 from gateway.administration import audit_log, salt_key, token_file
-from gateway.admission import ORDERINGS, Admission, Bounds, Costs, Fair, Ordering
+from gateway.admission import LIMITS, ORDERINGS, Admission, Bounds, Costs, Fair, Ordering
 from gateway.allowances import allowances_of
 from gateway.api import health
 from gateway.api.admin import directory as admin_directory
@@ -309,6 +309,7 @@ def _admission(config: Config, clock: Callable[[], float], metrics: Metrics) -> 
         clock=clock,
         ordering=ordering,
         bounds=Bounds(wanted.max_queue, wanted.max_queue_tokens, wanted.max_queue_bytes),
+        limit=LIMITS[wanted.limit],
         costs=Costs(wanted.prompt_token_cost, wanted.output_token_cost),
         starting_seconds=wanted.max_start_wait if wanted.when_empty == "wait" else 0.0,
         watch=metrics.queues,

@@ -67,6 +67,16 @@ def flags_of(arguments: Iterable[str]) -> frozenset[str]:
     return frozenset(re.sub(r"^--no-", "--", name) for name in names if name)
 
 
+def value_of(arguments: Sequence[str], flag: str) -> str | None:
+    """The last value that `arguments` give `flag`, however it is written; `None` when they do not name it."""
+    found = None
+    for index, argument in enumerate(arguments):
+        if flag_name(argument) == flag:
+            _, equals, value = argument.partition("=")
+            found = value if equals else next(iter(arguments[index + 1 :]), None)
+    return found
+
+
 @cache
 def known_flags() -> frozenset[str]:
     """The flags of vLLM `FLAGS_OF`."""

@@ -5,6 +5,7 @@ Nothing here looks at the machine: `Facts` says what was found, and the same fac
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from config.schema import EngineGroup
 from engines.launch.address import LOOPBACK, Address
-from engines.launch.arguments import check_owned, flags_of
+from engines.launch.arguments import check_owned, flags_of, value_of
 from engines.launch.gpus import Gpu
 from engines.launch.model import Model
 
@@ -26,6 +27,9 @@ QUEUE_HEADROOM = 16
 vLLM counts what runs and what waits together, and a request with n answers as n. The headroom covers the readiness
 probe, aborted requests not yet removed, and one call with n = 8; it is far too small for a queue to hide in.
 """
+
+OVERCOMMIT = 1.1
+"""What a worker holds of what it runs at once: the next is there when one ends."""
 
 MOST_ANSWERS = 8
 """Largest `n` of a request that the engine takes; vLLM's own bound of 16,384 lets one request fill it."""
@@ -117,6 +121,14 @@ def models_of(group: EngineGroup) -> dict[str, str]:
     return dict.fromkeys(names, names[0])
 
 
+def most_in_flight(group: EngineGroup) -> int:
+    """How many calls a worker of `group` is given at once: hardly more than it runs, or it would queue them itself."""
+    runs = value_of(group.args, "--max-num-seqs")
+    if runs is None or not runs.isdigit():
+        return group.max_in_flight
+    return max(1, min(group.max_in_flight, math.floor(OVERCOMMIT * int(runs))))
+
+
 def worker_spec(group: EngineGroup, index: int, facts: Facts) -> WorkerSpec:
     """The command line and environment of worker `index` of `group`.
 
@@ -133,7 +145,7 @@ def worker_spec(group: EngineGroup, index: int, facts: Facts) -> WorkerSpec:
         address=facts.address,
         api_key=facts.api_key,
         models=models_of(group),
-        max_in_flight=group.max_in_flight,
+        max_in_flight=most_in_flight(group),
         start_timeout_s=group.start_timeout,
         downloads=group.engine == "vllm" and facts.model.folder is None,
     )

@@ -28,7 +28,7 @@ from engines.launch.precheck import private_folder
 from engines.launch.process import WorkerChild
 from engines.launch.progress import StartTimes
 from engines.launch.restarts import Restarts
-from engines.launch.spec import WorkerSpec, models_of, where, worker_id
+from engines.launch.spec import WorkerSpec, models_of, most_in_flight, where, worker_id
 from engines.launch.worker import Surroundings, Worker
 from engines.roster import Roster, WorkerRecord, WorkerStatus
 
@@ -215,7 +215,7 @@ def _first_record(each: Plan, now: float) -> WorkerRecord:
         engine="vllm",  # the simulated engine speaks vLLM's protocol, so its adapter is vLLM's
         address="",
         api_key="",
-        max_in_flight=each.group.max_in_flight,
+        max_in_flight=most_in_flight(each.group),
         status=WorkerStatus.WAITING,
         phase="checking",
         since=now,

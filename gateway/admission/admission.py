@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from gateway.admission.cost import Costs
 from gateway.admission.lease import Ended, Lease
+from gateway.admission.limits import Fixed, Limit
 from gateway.admission.orderings import Fair, Ordering
 from gateway.admission.queue import Bounds, Queue
 from gateway.admission.ticket import Ticket, Waiter
@@ -42,12 +43,14 @@ class Admission:
         clock: Callable[[], float],
         bounds: Bounds = Bounds(),  # noqa: B008 - a frozen value
         ordering: Callable[[], Ordering] = Fair,
+        limit: Callable[[], Limit] = Fixed,
         costs: Costs = Costs(),  # noqa: B008 - a frozen value
         starting_seconds: float = 0.0,
         watch: Watch = Unwatched(),  # noqa: B008 - it has no state
     ) -> None:
         self._new_policy = policy
         self._new_ordering = ordering
+        self._new_limit = limit
         self._bounds = bounds
         self._costs = costs
         self._starting_seconds = starting_seconds
@@ -55,6 +58,7 @@ class Admission:
         self._watch = watch
         self._queues: dict[str, Queue] = {}
         self._policies: dict[str, Policy] = {}
+        self._limits: dict[Replica, Limit] = {}
 
     def __repr__(self) -> str:
         return f"<Admission { ({model: len(queue) for model, queue in self._queues.items()}) }>"
@@ -109,6 +113,7 @@ class Admission:
 
         To be called when replicas may have come or gone, and from time to time for the expired.
         """
+        self._look_at_limits()
         for queue in list(self._queues.values()):
             if queue:
                 self._serve(queue, None)
@@ -120,6 +125,13 @@ class Admission:
             while ticket := queue.next():
                 queue.evict(ticket, "no_replica", no_replica(queue.pool))
             self._policies.pop(model, None)
+
+    def _look_at_limits(self) -> None:
+        known, self._limits = self._limits, {}
+        for queue in self._queues.values():
+            for replica in queue.pool.members:
+                limit = self._limits[replica] = known.get(replica) or self._new_limit()
+                replica.hold_to(limit.look(replica))
 
     def _queue(self, pool: Pool) -> Queue:
         queue = self._queues.get(pool.model)

@@ -42,6 +42,7 @@ class Replica:
         "_window_at",
         "_window_calls",
         "_window_failures",
+        "ceiling",
         "condition",
         "decode_tokens",
         "dispatches",
@@ -71,7 +72,9 @@ class Replica:
         self.ready_in: float | None = None
         self.in_flight = 0
         self.limit = endpoint.max_in_flight
-        """How many calls it may hold: what is configured, or less since it turned one away."""
+        """How many calls it may hold: `ceiling`, or less since it turned one away."""
+        self.ceiling = endpoint.max_in_flight
+        """What is configured, or less by what was seen of its engine."""
         self.ejected_until = 0.0
         self.unreachable = False
         self.heard_at = 0.0
@@ -170,7 +173,7 @@ class Replica:
         """A call ended well, or badly through no fault of the engine."""
         self.heard_at = now
         self._count(now)
-        if self.limit < self.endpoint.max_in_flight:
+        if self.limit < self.ceiling:
             self.limit += 1
         if self._failures:
             self._failures = 0
@@ -209,6 +212,11 @@ class Replica:
         """It turned a call away for load, which is no failure: it holds all that it can, for now."""
         self.limit = max(1, min(self.limit, self.in_flight))
         self.is_resting = True
+
+    def hold_to(self, ceiling: int) -> None:
+        """It may hold `ceiling` calls. Those that it holds beyond stay."""
+        self.ceiling = ceiling
+        self.limit = min(self.limit, ceiling)
 
     def heard(self, at: float) -> None:
         """It sent something at `at`."""

@@ -183,3 +183,19 @@ def test_every_public_name_is_asked_for_by_the_first_which_vllm_puts_into_its_an
     assert made.models == {"large": "large", "default": "large"}
     named = made.argv.index("--served-model-name")
     assert made.argv[named + 1 : named + 3] == ("large", "default")
+
+
+@pytest.mark.parametrize(
+    ("args", "most"),
+    [
+        ((), 32),
+        (("--max-num-seqs", "10"), 11),
+        (("--max_num_seqs=20",), 22),
+        (("--max-num-seqs", "1"), 1),
+        (("--max-num-seqs", "8", "--max-num-seqs=16"), 17),
+        (("--max-num-seqs", "500"), 32),
+        (("--max-num-seqs",), 32),
+    ],
+)
+def test_a_worker_is_given_hardly_more_than_it_runs(args, most):
+    assert spec({"args": list(args)}).max_in_flight == most
