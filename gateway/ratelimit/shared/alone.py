@@ -16,12 +16,6 @@ from gateway.ratelimit.shared.plan import Plan
 ASK_AGAIN_S: Final = 1.0
 
 
-def share_of(limit: int, population: Population) -> int:
-    """What one gateway may use of `limit` by itself."""
-    each, over = divmod(limit, population.gateways)
-    return each + (population.rank % population.gateways < over)
-
-
 class _Nobody:
     """Counts in this process answer at once: whoever asks them is told nothing later."""
 
@@ -66,7 +60,7 @@ class Alone:
         """Take of this gateway's share, all or nothing."""
         if self._refuses:
             return Unavailable(ASK_AGAIN_S)
-        shares = self._shares(plan, population)
+        shares = plan.shares(population)
         for index, (count, share) in enumerate(zip(plan.counts, shares, strict=True)):
             held = count.held if count.kind == "s" else 0
             if held + amounts[index] > share.limit and not share.shadow:
@@ -99,12 +93,6 @@ class Alone:
                     self._owe(count, used[index] - amounts[index])
 
         return Taken(left, settle, [plan.rules[index] for index, was in enumerate(counted) if not was])
-
-    def _shares(self, plan: Plan, population: Population) -> Sequence[Rule]:
-        if plan.shares_of != population:
-            plan.shares = tuple(rule._replace(limit=share_of(rule.limit, population)) for rule in plan.rules)
-            plan.shares_of = population
-        return plan.shares
 
     def _begin(self, count: Count, rule: Rule, share: Rule) -> None:
         """Take the same part of the share as was last known to be used of the whole."""

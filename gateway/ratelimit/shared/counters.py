@@ -19,15 +19,17 @@ from gateway.ratelimit.shared.alone import Alone
 from gateway.ratelimit.shared.count import STOCK_S, TAG, Count
 from gateway.ratelimit.shared.due import PRESENT, Due
 from gateway.ratelimit.shared.link import Link, Population
-from gateway.ratelimit.shared.plan import Plan, word
+from gateway.ratelimit.shared.plan import BORN, Plan, word
 from gateway.ratelimit.shared.resp import Reply
 from gateway.ratelimit.shared.scripts import Scripts
 
 HOLD_S: Final = 10.0
 """After so long the slots of a gateway that died are free again."""
-RENEW_S: Final = 2.0
+RENEW_S: Final = 1.0
 GONE_S: Final = 5.0
 """A gateway that is not heard of for so long is not counted among those that share."""
+SETTLE_MS: Final = 1500
+"""A server that lost its memory has heard after so long from everybody who holds slots."""
 _TELL_S: Final = 0.005
 _SWEEP_S: Final = 0.05
 _MOST_PLANS: Final = 4096
@@ -50,7 +52,7 @@ class State(NamedTuple):
 
 def beat_tail(name: str) -> bytes:
     """What a link says of the gateway `name` each second."""
-    words = (b"1", f"{TAG}:gateways".encode(), name.encode(), b"%d" % (GONE_S * 1000))
+    words = (b"2", f"{TAG}:gateways".encode(), BORN, name.encode(), b"%d" % (GONE_S * 1000))
     return b"".join(word(each) for each in words)
 
 
@@ -158,7 +160,8 @@ class SharedCounters:
     ) -> Pending | Taken | Refused | Unavailable:
         asking = _Asking(self, plan, amounts, taker, now)
         words: list[str] = []
-        for count, limit, amount in zip(plan.counts, plan.limits, amounts, strict=True):
+        shares = plan.shares(self._link.population)
+        for count, limit, share, amount in zip(plan.counts, plan.limits, shares, amounts, strict=True):
             if count.stock and (now >= count.until or count.limit != limit):
                 self._return(count)
             own = min(count.stock, amount)
@@ -167,11 +170,11 @@ class SharedCounters:
             count.note(amount)
             count.used_at = now
             need = -1 if own == amount and amount else amount - own
-            words.append(f"{need} {count.wants(now) if need > 0 else 0} {count.held}")
+            words.append(f"{need} {count.wants(now) if need > 0 else 0} {count.held} {share.limit}")
         if self._due:
             self._tell()
         tail = plan.head + word(" ".join(words).encode()) + self._foot()
-        if not self._link.call(self._scripts.take, tail, plan.words + 5, asking):
+        if not self._link.call(self._scripts.take, tail, plan.words + 6, asking):
             asking.put_back()
             return self.take_alone(plan, amounts)
         self.asked += 1
@@ -181,7 +184,7 @@ class SharedCounters:
         population = self._link.population
         if population is not self._foot_of:
             self._foot_of = population
-            numbers = (2 * population.gateways, round(STOCK_S * 1000), round(HOLD_S * 1000))
+            numbers = (2 * population.gateways, round(STOCK_S * 1000), round(HOLD_S * 1000), SETTLE_MS)
             self._take_foot = self._name + b"".join(word(b"%d" % number) for number in numbers)
         return self._take_foot
 

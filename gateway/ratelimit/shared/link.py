@@ -22,6 +22,8 @@ FAILURES: Final = 5
 OPEN_S: Final = 1.0
 _QUICK_S: Final = 0.02
 _PROBES: Final = 3
+_BELIEVED_AFTER: Final = 4
+"""So often fewer gateways are heard of before it is believed: a server that forgot everything hears of them anew."""
 _GRACE_S: Final = 0.003
 """More patience where the event loop itself was late: answers may lie in the socket already."""
 _SAMPLES: Final = 64
@@ -110,11 +112,12 @@ class Link:
         self._wire: _Wire | None = None
         self._down = asyncio.Event()
         self._failures = 0
+        self._fewer = 0
         self.is_up = False
         self.trouble: str | None = "not connected yet"
         """Why the server is done without, `None` while it is not."""
         self.population = Population()
-        """As last heard."""
+        """As last heard. Shares get larger some seconds later than they could, and never too early."""
         self.on_up: Callable[[], None] = lambda: None
         """Called when the server can be asked again, before anybody asks it."""
         self.on_down: Callable[[], None] = lambda: None
@@ -222,10 +225,13 @@ class Link:
         if not isinstance(reply, bytes):
             raise OSError("it does not count gateways")
         gateways, rank = reply.split()
-        self.population = Population(int(gateways), int(rank))
+        heard = Population(int(gateways), int(rank))
+        self._fewer = self._fewer + 1 if heard.gateways < self.population.gateways else 0
+        if not self._fewer or self._fewer > _BELIEVED_AFTER:
+            self.population = heard
 
     def _beat_command(self, *, leaving: bool = False) -> bytes:
-        return b"*7\r\n%b%b$1\r\n%d\r\n" % (self._scripts.beat.whole, self._beat, leaving)
+        return b"*8\r\n%b%b$1\r\n%d\r\n" % (self._scripts.beat.whole, self._beat, leaving)
 
     async def _ask(self, text: bytes) -> Reply:
         """One command off the hot path. Raises `OSError` when it is lost, `ErrorReply` when it is refused."""

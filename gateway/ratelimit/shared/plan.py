@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.ratelimit.base import Rule
-from gateway.ratelimit.shared.count import Count
+from gateway.ratelimit.shared.count import TAG, Count
+from gateway.ratelimit.shared.link import Population
+
+BORN = f"{TAG}:born".encode()
+"""Since when the server has had a memory of us."""
+
+
+def share_of(limit: int, population: Population) -> int:
+    """What one gateway may use of `limit` by itself."""
+    each, over = divmod(limit, population.gateways)
+    return each + (population.rank % population.gateways < over)
 
 
 def word(text: bytes) -> bytes:
@@ -16,7 +26,7 @@ def word(text: bytes) -> bytes:
 class Plan:
     """What is looked up once for `rules`."""
 
-    __slots__ = ("counts", "head", "limits", "rules", "shares", "shares_of", "words")
+    __slots__ = ("_shares", "_shares_of", "counts", "head", "limits", "rules", "words")
 
     def __init__(self, rules: Sequence[Rule], counts: Sequence[Count]) -> None:
         self.rules = rules
@@ -27,8 +37,14 @@ class Plan:
             for rule, count in zip(rules, counts, strict=True)
         )
         keys = b"".join(word(count.name) for count in counts)
-        self.head = word(b"%d" % len(self.counts)) + keys + word(spec.encode())
-        self.words = len(self.counts) + 2
-        self.shares: Sequence[Rule] = ()
-        """The rules under which this gateway is alone, for the population `shares_of`."""
-        self.shares_of: object = None
+        self.head = word(b"%d" % (len(self.counts) + 1)) + keys + word(BORN) + word(spec.encode())
+        self.words = len(self.counts) + 3
+        self._shares: Sequence[Rule] = ()
+        self._shares_of: Population | None = None
+
+    def shares(self, population: Population) -> Sequence[Rule]:
+        """The rules with what this gateway may use by itself as their limits."""
+        if self._shares_of != population:
+            self._shares_of = population
+            self._shares = tuple(rule._replace(limit=share_of(rule.limit, population)) for rule in self.rules)
+        return self._shares

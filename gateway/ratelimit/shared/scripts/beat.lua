@@ -1,6 +1,7 @@
 -- Say that this gateway lives, or that it leaves. Answers "N RANK": how many live, and the place of this one among them.
 --
 -- KEYS[1]   who lives, with when they were last heard of
+-- KEYS[2]   since when there has been a memory here
 -- ARGV[1]   name of the gateway
 -- ARGV[2]   ms after which one that is not heard of counts as gone
 -- ARGV[3]   "1" to leave
@@ -14,6 +15,8 @@ else
   redis.call('ZADD', KEYS[1], text(now), ARGV[1])
   redis.call('PEXPIRE', KEYS[1], late)
 end
+redis.call('SET', KEYS[2], text(now), 'NX')
+redis.call('PEXPIRE', KEYS[2], 2 * late)
 local names = redis.call('ZRANGE', KEYS[1], 0, -1)
 table.sort(names)
 local rank = 0

@@ -1,13 +1,14 @@
 -- Take of all rules or of none.
 --
--- KEYS[i]   where rule i is counted
+-- KEYS[i]   where rule i is counted; the last: since when there has been a memory here
 -- ARGV[1]   the rules, four words each: kind ("w" window, "d" day, "m" month, "s" slots), limit, period in ms, shadow
 -- ARGV[2]   for each rule: amount (-1: none is needed, whatever the room), stock wanted beside it, slots that this
---           gateway holds already
+--           gateway holds already, its share of them
 -- ARGV[3]   name of the gateway
 -- ARGV[4]   the part of the room that stock may be, as its divisor
 -- ARGV[5]   ms for which stock is good
 -- ARGV[6]   ms for which slots are held without being renewed
+-- ARGV[7]   ms in which every gateway has said what it holds
 --
 -- Answers one line of numbers. Taken: 1, then for each rule: left, bucket (-1: a shadow rule without room), stock.
 -- Refused: 0, the rule from 0, ms until it has room.
@@ -26,6 +27,10 @@ local function number(value)
   return tonumber(value) or 0
 end
 
+-- A server that forgot everything does not know yet who holds slots: until all have said so nobody gets more than a share.
+local born = tonumber(safely(KEYS[#KEYS], 'GET', KEYS[#KEYS]) or nil)
+local settling = not born or now - born < tonumber(ARGV[7])
+
 local rules, amounts = {}, {}
 for word in string.gmatch(ARGV[1], '%S+') do rules[#rules + 1] = word end
 for word in string.gmatch(ARGV[2], '%S+') do amounts[#amounts + 1] = number(word) end
@@ -33,14 +38,19 @@ for word in string.gmatch(ARGV[2], '%S+') do amounts[#amounts + 1] = number(word
 local used, buckets, fresh = {}, {}, {}
 local refused, wait, shadowed = nil, -1, {}
 
-for i, key in ipairs(KEYS) do
+for i = 1, #KEYS - 1 do
+  local key = KEYS[i]
   local kind, limit, period = rules[4 * i - 3], number(rules[4 * i - 2]), number(rules[4 * i - 1])
-  local amount, stock = amounts[3 * i - 2], amounts[3 * i - 1]
-  local after = 1000
+  local amount, stock = amounts[4 * i - 3], amounts[4 * i - 2]
+  local after, room = 1000, limit
   if kind == 's' then
     local own, others = slots(key, me, now)
-    own = math.max(own, amounts[3 * i])
+    own = math.max(own, amounts[4 * i - 1])
     used[i], fresh[i] = own + others, own
+    if settling then
+      room = math.min(limit, others + amounts[4 * i])
+      amounts[4 * i - 2] = 0
+    end
   elseif kind == 'w' then
     local width = math.ceil(period / BUCKETS)
     local first = math.floor((now - period) / width)
@@ -52,9 +62,9 @@ for i, key in ipairs(KEYS) do
     used[i] = number(read(key, stretch))
     buckets[i] = stretch
     after = ends - now
-    if now + lease >= ends then amounts[3 * i - 1] = 0 end
+    if now + lease >= ends then amounts[4 * i - 2] = 0 end
   end
-  if amount >= 0 and used[i] + amount > limit then
+  if amount >= 0 and used[i] + amount > room then
     if rules[4 * i] == '1' then
       shadowed[i] = true
     else
@@ -69,9 +79,10 @@ if refused then
 end
 
 local out = { '1' }
-for i, key in ipairs(KEYS) do
+for i = 1, #KEYS - 1 do
+  local key = KEYS[i]
   local kind, limit, period = rules[4 * i - 3], number(rules[4 * i - 2]), number(rules[4 * i - 1])
-  local amount, stock = amounts[3 * i - 2], amounts[3 * i - 1]
+  local amount, stock = amounts[4 * i - 3], amounts[4 * i - 2]
   local left = limit - used[i]
   amount = math.max(amount, 0)
   if shadowed[i] then
