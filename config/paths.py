@@ -69,6 +69,11 @@ class Paths:
         return self.run / "engines"
 
     @property
+    def valkey_socket(self) -> Path:
+        """Unix socket of the Valkey that `cascadia up` runs itself."""
+        return self.run / "valkey.sock"
+
+    @property
     def roster(self) -> Path:
         """What the engine supervisor publishes about its workers."""
         return self.run / roster.FILE_NAME

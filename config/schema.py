@@ -104,6 +104,15 @@ def _redis_url(value: str) -> str:
         raise ValueError("expected redis://HOST[:PORT][/DB], rediss://HOST[:PORT][/DB] or unix:///path")
     if parts.password:
         raise ValueError("a Redis URL holds no password: use password or password_file")
+    if parts.scheme != "unix" and parts.path.strip("/") and not parts.path.strip("/").isdigit():
+        raise ValueError("expected redis://HOST[:PORT][/DB]: DB is a number")
+    return value
+
+
+def _host_port(value: str) -> str:
+    match = _LISTEN.fullmatch(value)
+    if match is None or not 0 < int(match["port"]) <= _HIGHEST_PORT:
+        raise ValueError("expected HOST:PORT (port 1 to 65535)")
     return value
 
 
@@ -178,6 +187,7 @@ Network = Annotated[str, AfterValidator(_network)]
 ModelName = Annotated[str, AfterValidator(_model_name)]
 Listen = Annotated[str, AfterValidator(_listen)]
 UpstreamUrl = Annotated[str, AfterValidator(_upstream_url)]
+HostPort = Annotated[str, AfterValidator(_host_port)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 MediaHost = Annotated[str, AfterValidator(_media_host)]
@@ -679,6 +689,17 @@ class DefaultLimits(Section):
 class Limits(Section):
     """How much may be used over time. A request has to fit all limits that it is under; none by default."""
 
+    store: Literal["auto", "memory", "valkey"] = Field(
+        "auto",
+        description="Where is counted. memory: in each gateway for itself. valkey: in the server of `redis`, for all "
+        "gateways together; without `redis`, in a Valkey that `cascadia up` runs itself. auto: valkey where there is "
+        "`redis`, else memory.",
+    )
+    without_store: Literal["share", "refuse"] = Field(
+        "share",
+        description="While that server does not answer. share: each gateway keeps to its share of every limit. "
+        "refuse: requests under limits are answered 503.",
+    )
     shadow: bool = Field(
         default=False, description="Count and report who would be refused by any limit, and refuse nobody."
     )
@@ -786,11 +807,64 @@ class Redis(Section):
     """A Redis or Valkey server for state that several gateways share."""
 
     url: RedisUrl = Field(
-        description="redis://HOST[:PORT][/DB], rediss:// for TLS, or unix:///path.",
+        description="redis://[USER@]HOST[:PORT][/DB], rediss:// for TLS, or unix:///path.",
         examples=["redis://127.0.0.1:6379/0"],
     )
     password: SecretStr | None = Field(None, description="Password. Use ${VAR} or password_file.")
     password_file: Path | None = Field(None, strict=False, description="File with the password.")
+    kind: Literal["server", "sentinel", "cluster"] = Field(
+        "server",
+        description="What the URL leads to. sentinel: a Sentinel, which is asked for `master`. cluster: any node.",
+    )
+    master: Name | None = Field(None, description="What the Sentinels call the server.")
+    others: tuple[HostPort, ...] = Field(
+        (), strict=False, description="HOST:PORT of more Sentinels or nodes, asked when the first is gone."
+    )
+    ca_file: Path | None = Field(
+        None,
+        strict=False,
+        description="Certificates that a rediss:// server is checked by. Default: the system's.",
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Redis:
+        scheme = urlsplit(self.url).scheme
+        if (self.kind == "sentinel") != (self.master is not None):
+            raise _contradiction(
+                "'kind: sentinel' and 'master' go together",
+                why="Sentinels know servers by name, and nobody else does",
+                hint="give both, or neither",
+                below=("master",) if self.kind != "sentinel" else ("kind",),
+            )
+        if self.others and self.kind == "server":
+            raise _contradiction(
+                "'others' is given for a single server",
+                why="it has no alternatives",
+                hint="set kind: sentinel or kind: cluster, or remove others",
+                below=("others",),
+            )
+        if self.kind != "server" and scheme == "unix":
+            raise _contradiction(
+                f"'kind: {self.kind}' is given for a unix socket",
+                why="Sentinels and Clusters tell hosts and ports",
+                hint="use a redis:// or rediss:// URL",
+                below=("kind",),
+            )
+        if self.kind == "cluster" and urlsplit(self.url).path.strip("/") not in {"", "0"}:
+            raise _contradiction(
+                "a database is given for a Cluster",
+                why="a Cluster has database 0 alone",
+                hint="remove the number from the URL",
+                below=("url",),
+            )
+        if self.ca_file is not None and scheme != "rediss":
+            raise _contradiction(
+                "'ca_file' is given without TLS",
+                why="nothing would be checked",
+                hint="use a rediss:// URL, or remove ca_file",
+                below=("ca_file",),
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_password(self) -> Redis:

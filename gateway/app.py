@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequen
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 import uvloop
@@ -47,6 +47,7 @@ from gateway.auth.private import KeyFileError
 from gateway.balancer import POLICIES
 from gateway.core.errors import StoreUnavailable
 from gateway.core.outcome import End
+from gateway.counting import counters_of
 from gateway.databases import database_of
 from gateway.explain import Recorder
 from gateway.fleet.catalog import Catalog
@@ -64,6 +65,7 @@ from gateway.ledger.spool import Spool
 from gateway.ledger.store import UsageStore
 from gateway.listen import Listener, listen
 from gateway.observe import logs
+from gateway.observe.counting import SharedMetrics
 from gateway.observe.ledger import LedgerMetrics
 from gateway.observe.limits import LimitMetrics
 from gateway.observe.metrics import Gauge, Metrics
@@ -80,8 +82,9 @@ from gateway.proxy.guarded import GuardedProtocol, guarded_protocol
 from gateway.proxy.hosts import ANY, Hosts
 from gateway.proxy.isolation import Isolation, Share
 from gateway.proxy.proxy import SWEEP_EVERY, Proxy, Timeouts
+from gateway.ratelimit.base import Counters
 from gateway.ratelimit.limiter import Limiter
-from gateway.ratelimit.memory import MemoryCounters
+from gateway.ratelimit.shared.counters import SharedCounters
 from gateway.store import Database
 from gateway.transport import Http1, Page
 
@@ -129,6 +132,7 @@ class Gateway:
     aside: Aside
     identity: Identity
     limiter: Limiter
+    counters: Counters
     discoveries: tuple[Discovery, ...]
     app: AsgiDriver
     admin: FastAPI
@@ -178,7 +182,8 @@ def build(
     seconds for them and for budgets.
 
     Raises `KeyFileError` when the API keys cannot be read, `DirectoryConflict` when they contradict `config`,
-    `SecretFileError` when an upstream's key or the database's password cannot be read.
+    `SecretFileError` when an upstream's key or the database's or Redis's password cannot be read, `CountingError` when
+    the certificates of Redis cannot.
     """
     aside = aside or OneThread()
     database = database_of(config, paths)
@@ -191,8 +196,11 @@ def build(
     identity = identity_of(config, paths, database)
     ledger = None if sink is None else _ledger(config, sink, now, chance)
     allowances = allowances_of(config)
-    limiter = Limiter(allowances, MemoryCounters(clock=clock, wall=now))
+    counters = counters_of(config, paths, clock=clock, wall=now, rng=chance)
+    limiter = Limiter(allowances, counters)
     registry.register(LimitMetrics(limiter.tally))
+    if isinstance(counters, SharedCounters):
+        registry.register(SharedMetrics(counters.state))
     watchdog = Watchdog()
     audit = audit_log(paths)
     door = Door(token_file(paths), identity.authenticator, audit)
@@ -255,6 +263,7 @@ def build(
         is_draining=lambda: proxy.is_leaving,
         is_recording=lambda: ledger is None or not ledger.is_full,
         clock=clock,
+        limits=partial(_limits, counters),
     )
     return Gateway(
         config=config,
@@ -266,6 +275,7 @@ def build(
         identity=identity,
         discoveries=_discoveries(config, paths, lambda id_: catalog.is_flowing(id_, clock())),
         limiter=limiter,
+        counters=counters,
         app=AsgiDriver(
             proxy, public_app(catalog, identity.authenticator, health_routes(detailed=False), registry)
         ),
@@ -433,6 +443,8 @@ async def _running(
     if gateway.reconciling is not None:
         background.append(_reconcile(gateway.reconciling))
     background += [follow() for follow in gateway.identity.followers]
+    if isinstance(gateway.counters, SharedCounters):
+        background.append(gateway.counters.run())
     with Stop().on_signals() as stop:
         serving = [
             asyncio.create_task(server.serve(sockets=[listener.socket]))
@@ -634,6 +646,19 @@ def _guard(config: Config, address: str, clock: Callable[[], float], rng: random
 def _is_rebindable(address: str) -> bool:
     """Whether a page in a browser on this machine could call `address` under a name of its own."""
     return is_loopback(address) and not address.startswith("unix:")
+
+
+def _limits(counters: Counters) -> dict[str, Any]:
+    """Where limits are counted, for operators."""
+    if not isinstance(counters, SharedCounters):
+        return {"store": "memory"}
+    state = counters.state()
+    return {
+        "store": "valkey",
+        "counted": "together" if state.is_up else "alone",
+        "trouble": state.trouble,
+        "gateways": state.gateways,
+    }
 
 
 def _gauges(proxy: Proxy, guard: Guard, watchdog: Watchdog, recorder: Recorder) -> list[Gauge]:

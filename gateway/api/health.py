@@ -22,8 +22,13 @@ def router(
     is_recording: Callable[[], bool] = lambda: True,
     clock: Callable[[], float],
     detailed: bool,
+    limits: Callable[[], dict[str, Any]] = dict,
 ) -> APIRouter:
-    """`/livez` and `/readyz`; `is_recording` says whether usage can be written down, `detailed` names models and replicas, for the admin listener only."""
+    """`/livez` and `/readyz`; `detailed` names models and replicas, for the admin listener only.
+
+    `is_recording` says whether usage can be written down. `limits` says where limits are counted: a server that does
+    not answer makes no gateway unready, it serves on.
+    """
     routes = APIRouter()
 
     @routes.get("/livez")
@@ -37,6 +42,7 @@ def router(
         if detailed:
             content["models"] = {pool.model: _counts(pool.members) for pool in catalog.pools()}
             content["replicas"] = [_replica(replica, clock()) for replica in catalog.replicas()]
+            content["limits"] = limits()
         return JSONResponse(content, status_code=_READY if is_ready else _NOT_READY)
 
     return routes

@@ -260,9 +260,22 @@ def _models(setting: Setting) -> Iterator[Finding]:
             )
 
 
+def _embedded(setting: Setting) -> Finding:
+    from gateway.cli import embedded
+    from gateway.cli.failure import Failure
+
+    if not embedded.is_wanted(setting.config):
+        return Finding("Redis", Level.OK, "not configured, and not needed for one gateway")
+    try:
+        program = embedded.program()
+    except Failure as failure:
+        return Finding("Redis", Level.FAIL, failure.cause, "cascadia config show --why")
+    return Finding("Redis", Level.OK, f"`cascadia up` runs {program} on {setting.paths.valkey_socket}")
+
+
 def _redis(setting: Setting) -> Iterator[Finding]:
     if setting.config.redis is None:
-        yield Finding("Redis", Level.OK, "not configured, and not needed for one gateway")
+        yield _embedded(setting)
         return
     from gateway.cli.redis_server import RedisTrouble, ping
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from config import secret_files
 from config.schema import Redis
+from gateway.counting import password as password_of
 
 
 class RedisTrouble(Exception):
@@ -18,9 +17,13 @@ class RedisTrouble(Exception):
 
 def ping(config: Redis, *, timeout_s: float) -> str:
     """Ask the server once, and name what answered. Raises `RedisTrouble`."""
+    try:
+        password = password_of(config)
+    except secret_files.SecretFileError as error:
+        raise RedisTrouble(f"{config.password_file}: {error}") from error
     client = redis.Redis.from_url(
         config.url,
-        password=_password(config),
+        password=password,
         socket_connect_timeout=timeout_s,
         socket_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),
@@ -32,12 +35,3 @@ def ping(config: Redis, *, timeout_s: float) -> str:
         raise RedisTrouble(str(error) or type(error).__name__) from error
     name = facts.get("server_name", "redis")
     return f"{name} {facts.get(f'{name}_version', facts.get('redis_version', 'unknown'))} answers"
-
-
-def _password(config: Redis) -> str | None:
-    if config.password_file is None:
-        return None if config.password is None else config.password.get_secret_value()
-    try:
-        return secret_files.read(config.password_file, os.environ)
-    except secret_files.SecretFileError as error:
-        raise RedisTrouble(f"{config.password_file}: {error}") from error

@@ -72,6 +72,11 @@ def _no_spool(error: Exception) -> Failure:
     return Failure(f"usage cannot be recorded: {error}", fix=fix, next_command="cascadia doctor")
 
 
+def _wrong_store(error: Exception) -> Failure:
+    fix = "mend the file, or the configuration that names it"
+    return Failure(str(error), fix=fix, next_command="cascadia config show --why", code=ExitCode.CONFIG)
+
+
 def _taken(error: Any) -> Failure:
     from gateway.cli.instance import taken
 
@@ -104,6 +109,7 @@ _TRANSLATIONS: tuple[tuple[str, str, Callable[[Any], Failure]], ...] = (
     ("gateway.auth.tokens", "TokenFileError", _no_admin),
     ("gateway.audit.log", "AuditError", _no_admin),
     ("gateway.ledger.spool", "SpoolError", _no_spool),
+    ("gateway.counting", "CountingError", _wrong_store),
     ("gateway.listen", "ListenError", _taken),
     ("engines.launch.errors", "AlreadySupervised", _not_now),
     ("engines.launch.errors", "LaunchError", _never),

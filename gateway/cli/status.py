@@ -102,11 +102,24 @@ def _as_json(worker: WorkerRecord) -> dict[str, Any]:
     }
 
 
+def _tell_limits(voice: Voice, detail: Any) -> None:
+    """Where limits are counted, if several gateways count together."""
+    limits = detail.get("limits", {}) if isinstance(detail, dict) else {}
+    if limits.get("store") != "valkey":
+        return
+    gateways = f"{limits['gateways']} gateway{'' if limits['gateways'] == 1 else 's'}"
+    if limits["counted"] == "together":
+        voice.tell(f"limits   counted in the server for {gateways}")
+    else:
+        voice.tell(f"limits   counted alone, as one of {gateways}: {limits['trouble']}")
+
+
 def _tell(voice: Voice, gateway: dict[str, Any] | None, workers: tuple[WorkerRecord, ...]) -> None:
     if gateway is None:
         voice.tell("gateway  not running; start it with: cascadia gateway")
     else:
         voice.tell(f"gateway  {gateway['state']}  {gateway['url']}  process {gateway['pid']}")
+        _tell_limits(voice, gateway["detail"])
     if not workers:
         return
     now = time.time()

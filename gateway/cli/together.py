@@ -1,4 +1,4 @@
-"""Gateway and engines as two children of `cascadia up`."""
+"""Gateway, engines and an embedded Valkey as children of `cascadia up`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import random
 import signal
 
 from config.write import snapshot
+from gateway.cli import embedded
 from gateway.cli.instance import only_one, refuse_taken
 from gateway.cli.keyring import first_key
 from gateway.cli.kin import adopt_orphans, end_descendants
@@ -18,7 +19,7 @@ from gateway.cli.start import Start
 
 
 def run_together(setting: Setting, voice: Voice) -> int:
-    """Run both until a signal, or until one of them ends for good; nobody is left then. Gives the exit code.
+    """Run all until a signal, or until one of them ends for good; nobody is left then. Gives the exit code.
 
     Raises `Failure` when another `up` or gateway holds the data folder, `ListenError` when an address is taken.
     """
@@ -40,7 +41,7 @@ def run_together(setting: Setting, voice: Voice) -> int:
 
 
 async def _supervise(setting: Setting, voice: Voice, new_key: str | None) -> int:
-    family = Family([_child(name, setting, voice) for name in ("gateway", "engines")], voice.say)
+    family = Family([_child(role, voice) for role in _roles(setting, voice)], voice.say)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, family.interrupt)
@@ -51,7 +52,19 @@ async def _supervise(setting: Setting, voice: Voice, new_key: str | None) -> int
         start.cancel()
 
 
-def _child(name: str, setting: Setting, voice: Voice) -> Child:
+def _roles(setting: Setting, voice: Voice) -> list[Role]:
+    """Who is run, in the order in which they are stopped. Raises `Failure` when one cannot be had."""
+    config = setting.config
+    roles = [_own("gateway", setting, voice)]
+    if config.engines:
+        roles.append(_own("engines", setting, voice))
+    if embedded.is_wanted(config):
+        roles.append(embedded.role(setting.paths, os.getpid()))
+    return roles
+
+
+def _own(name: str, setting: Setting, voice: Voice) -> Role:
+    """A verb of this program."""
     argv = [
         *program(),
         name,
@@ -60,9 +73,12 @@ def _child(name: str, setting: Setting, voice: Voice) -> Child:
         "--parent-pid",
         str(os.getpid()),
     ]
-    role = Role(
+    return Role(
         name,
         [*argv, *(["--quiet"] if voice.quiet else [])],
         setting.config.server.drain_delay_seconds + setting.config.server.drain_seconds + KILL_AFTER_S,
     )
+
+
+def _child(role: Role, voice: Voice) -> Child:
     return Child(role, spawn=spawn, say=voice.say, backoff=Backoff(random.Random()))  # noqa: S311 - jitter

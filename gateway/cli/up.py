@@ -76,7 +76,9 @@ def up(
             next_command="cascadia up --help",
             code=ExitCode.USAGE,
         )
-    if setting.config.engines:
+    from gateway.cli import embedded
+
+    if setting.config.engines or embedded.is_wanted(setting.config):
         from gateway.cli.together import run_together
 
         return run_together(setting, voice)

@@ -89,7 +89,11 @@ def scraped() -> list[Metric]:
 
 async def _scrape() -> str:
     spool = Spool(Path("unused"), reserve_bytes=0, most_bytes=0)
-    gateway = build(Config.model_validate({"auth": {"mode": "anonymous"}}), Paths(Path("unused")), sink=spool)
+    gateway = build(
+        Config.model_validate({"auth": {"mode": "anonymous"}, "limits": {"store": "valkey"}}),
+        Paths(Path("unused")),
+        sink=spool,
+    )
     _have_a_past(gateway)
     async with _client(gateway.app) as client:
         await client.get("/v1/models")

@@ -38,6 +38,7 @@ class Count:
         "stock",
         "stock_s",
         "until",
+        "used",
         "used_at",
     )
 
@@ -59,6 +60,8 @@ class Count:
         self.left: int | None = None
         """In the whole, as last heard, less what was used since."""
         self.left_at = now
+        self.used: tuple[int, int] | None = None
+        """The day or month that the server last told of, by its number, and what was used in it."""
         self.used_at = now
         self.rate = 0.0
         """Takes a second."""

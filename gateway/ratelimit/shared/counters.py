@@ -84,9 +84,11 @@ class SharedCounters:
         self._name = word(name.encode())
         self._take_foot = b""
         self._foot_of: Population | None = None
+        self._memory = link.memory
         self._alone = self._new_alone()
         self.from_stock = self.asked = self.alone = 0
         link.on_up = self._up
+        link.on_forgot = self._forgot
         link.on_down = self._down
 
     def __repr__(self) -> str:
@@ -209,6 +211,8 @@ class SharedCounters:
 
     def owe(self, count: Count, bucket: int, amount: int) -> None:
         """Tell the server soon."""
+        if count.used is not None and self._link.is_up:
+            count.used = count.used[0], count.used[1] + amount
         self._due.owe(count, bucket, amount)
         self._tell_soon()
 
@@ -290,13 +294,25 @@ class SharedCounters:
     # --- up and down
 
     def _up(self) -> None:
-        """Say what is held, whatever the server remembers, and what was used without it."""
-        self._due.drop_slots()
+        """Say what is held, and what was used without the server."""
+        self._remind("e")
+        self._alone = self._new_alone()
+
+    def _forgot(self) -> None:
+        """Say it all again; what is on its way now is not held yet, so that more may be held than is known."""
+        self._remind("h")
+
+    def _remind(self, how: str) -> None:
+        """Say what is held, and to a server that has forgotten it what is known of budgets; then the rest."""
+        due, self._due = self._due, Due()
+        is_new, self._memory = self._link.memory != self._memory, self._link.memory
         for count in self._counts.values():
             if count.kind == "s":
-                self._due.replace(count, 0, count.held, "e")
+                self._due.replace(count, 0, count.held, how)
+            elif count.used is not None and is_new:
+                self._due.replace(count, *count.used, count.kind.upper())
+        self._due.join(due)
         self._tell()
-        self._alone = self._new_alone()
 
     def _down(self) -> None:
         """Use no stock that was given by a server which may have forgotten it."""
@@ -443,7 +459,9 @@ class _Asking:
             count.left = remaining + count.stock
             count.left_at = self._sent
             left.append(count.left)
-            if count.kind == "s":
+            if count.kind in "dm":
+                count.used = bucket, plan.limits[index] - remaining
+            elif count.kind == "s":
                 count.held += amount - own + granted
             if granted:
                 owner.stock_up(count, granted, bucket, plan.limits[index], self._sent + count.stock_s)

@@ -56,9 +56,11 @@ class Due:
         """Tell `amount` as it is now, in place of what was to be told before."""
         self._amounts[Item(count.name, what, count.period_ms, bucket)] = amount
 
-    def drop_slots(self) -> None:
-        """Forget what was owed of slots: what is held is about to be told as a whole."""
-        self._amounts = {item: amount for item, amount in self._amounts.items() if not item.is_of_slots}
+    def join(self, other: Due) -> None:
+        """Add what is due elsewhere, but of slots: what is held was told as a whole."""
+        for item, amount in other._amounts.items():
+            if not item.is_of_slots:
+                self.add(item, amount)
 
     def tails(self, foot: bytes) -> Iterator[tuple[bytes, int, Told]]:
         """All of it as the rest of commands, with their numbers of words; nothing is due after it."""

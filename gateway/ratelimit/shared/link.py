@@ -118,6 +118,10 @@ class Link:
         """Why the server is done without, `None` while it is not."""
         self.population = Population()
         """As last heard. Shares get larger some seconds later than they could, and never too early."""
+        self.memory = b""
+        """Names what the server remembers: another one, and it has forgotten everything."""
+        self.on_forgot: Callable[[], None] = lambda: None
+        """Called when the server is found to have forgotten everything while it was connected."""
         self.on_up: Callable[[], None] = lambda: None
         """Called when the server can be asked again, before anybody asks it."""
         self.on_down: Callable[[], None] = lambda: None
@@ -224,11 +228,14 @@ class Link:
         reply = await self._ask(self._beat_command())
         if not isinstance(reply, bytes):
             raise OSError("it does not count gateways")
-        gateways, rank = reply.split()
+        gateways, rank, born = reply.split()
         heard = Population(int(gateways), int(rank))
         self._fewer = self._fewer + 1 if heard.gateways < self.population.gateways else 0
         if not self._fewer or self._fewer > _BELIEVED_AFTER:
             self.population = heard
+        former, self.memory = self.memory, born
+        if self.is_up and former != born:
+            self.on_forgot()
 
     def _beat_command(self, *, leaving: bool = False) -> bytes:
         return b"*8\r\n%b%b$1\r\n%d\r\n" % (self._scripts.beat.whole, self._beat, leaving)

@@ -129,6 +129,29 @@ async def test_what_was_used_in_an_outage_is_told_to_the_server_after_it(server)
         assert list(rest.left) == [8, 800, 9]
 
 
+async def test_a_server_that_forgot_everything_is_told_of_budgets(server):
+    async with gateways(server, 1) as [counters]:
+        await ask(counters, (DAY, 600), (MINUTE, 5))
+        server.kill()
+        await is_down(counters)
+        assert isinstance(await ask(counters, (DAY, 100)), Taken)
+        server.restart()
+        await is_up(counters)
+        assert list((await ask(counters, (DAY, 0), (MINUTE, 0))).left) == [300, 10]
+
+
+async def test_a_server_that_remembers_is_told_no_budget_that_was_given_back(server):
+    async with gateways(server, 1) as [counters]:
+        taken = await ask(counters, (DAY, 600))
+        taken.settle([100])
+        assert list((await ask(counters, (DAY, 0))).left) == [900]
+        with server.client() as client:
+            client.client_kill_filter(_type="normal", skipme=True)
+        await is_down(counters)
+        await is_up(counters)
+        assert list((await ask(counters, (DAY, 0))).left) == [900]
+
+
 async def test_a_server_that_forgot_everything_gives_nobody_the_slots_that_others_hold(server):
     async with gateways(server, 2) as (first, second):
         held = [await ask(first, (SLOTS, 1)) for _ in range(5)]

@@ -246,6 +246,12 @@ def test_a_key_file_that_does_not_exist_yet_is_accepted(write, tmp_path):
         ),
         ("engines: [{name: upstream}]\nupstreams: [{url: 'http://h'}]\n", "'upstream-0' is that of a"),
         ("redis: {url: 'redis://h', password: '${K}', password_file: k}\n", "password_file"),
+        ("redis: {url: 'redis://h', kind: sentinel}\n", "'master'"),
+        ("redis: {url: 'redis://h', master: m}\n", "'master'"),
+        ("redis: {url: 'redis://h', others: ['h:1']}\n", "'others'"),
+        ("redis: {url: 'unix:///s', kind: cluster}\n", "unix socket"),
+        ("redis: {url: 'redis://h/1', kind: cluster}\n", "a database"),
+        ("redis: {url: 'redis://h', ca_file: c}\n", "'ca_file'"),
     ],
 )
 def test_contradictions_are_refused_with_the_reason(write, text, at):

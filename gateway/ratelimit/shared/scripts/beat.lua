@@ -1,4 +1,5 @@
--- Say that this gateway lives, or that it leaves. Answers "N RANK": how many live, and the place of this one among them.
+-- Say that this gateway lives, or that it leaves. Answers "N RANK BORN": how many live, the place of this one
+-- among them, and since when there has been a memory here.
 --
 -- KEYS[1]   who lives, with when they were last heard of
 -- KEYS[2]   since when there has been a memory here
@@ -15,7 +16,7 @@ else
   redis.call('ZADD', KEYS[1], text(now), ARGV[1])
   redis.call('PEXPIRE', KEYS[1], late)
 end
-redis.call('SET', KEYS[2], text(now), 'NX')
+if not read_number(KEYS[2]) then redis.call('SET', KEYS[2], text(now)) end
 redis.call('PEXPIRE', KEYS[2], 2 * late)
 local names = redis.call('ZRANGE', KEYS[1], 0, -1)
 table.sort(names)
@@ -23,4 +24,4 @@ local rank = 0
 for n, name in ipairs(names) do
   if name == ARGV[1] then rank = n - 1 end
 end
-return #names .. ' ' .. rank
+return #names .. ' ' .. rank .. ' ' .. (redis.call('GET', KEYS[2]) or '0')

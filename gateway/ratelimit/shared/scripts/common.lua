@@ -18,6 +18,10 @@ local function read(key, field)
   return safely(key, 'HGET', key, field)
 end
 
+local function read_number(key)
+  return tonumber(safely(key, 'GET', key) or nil)
+end
+
 -- Slots of this gateway and of all others that are not overdue.
 local function slots(key, me, now)
   local all = safely(key, 'HGETALL', key)

@@ -8,7 +8,7 @@
 -- "w" "d" "m"  add to the bucket, a negative amount gives back; bucket -1 is the present one. What is over stays as it was
 -- "s"          add to the slots of this gateway
 -- "h"          this gateway holds so many slots at least; "e" exactly so many
--- "D" "M"      at least so much was used in the present day or month
+-- "D" "M"      at least so much was used in the day or month, if it is the present one
 
 local now = clock()
 local me, hold = ARGV[2], tonumber(ARGV[3])
@@ -36,7 +36,7 @@ for i, key in ipairs(KEYS) do
     local kind = string.lower(what)
     local stretch = stretch_of(kind, now)
     local used = tonumber(read(key, text(stretch))) or 0
-    if used < amount then count(key, kind, stretch, amount - used, 0) end
+    if used < amount and (bucket == -1 or bucket == stretch) then count(key, kind, stretch, amount - used, 0) end
   else
     local own = slots(key, me, now)
     if what == 's' then own = own + amount

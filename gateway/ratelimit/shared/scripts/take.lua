@@ -28,7 +28,7 @@ local function number(value)
 end
 
 -- A server that forgot everything does not know yet who holds slots: until all have said so nobody gets more than a share.
-local born = tonumber(safely(KEYS[#KEYS], 'GET', KEYS[#KEYS]) or nil)
+local born = read_number(KEYS[#KEYS])
 local settling = not born or now - born < tonumber(ARGV[7])
 
 local rules, amounts = {}, {}
