@@ -313,7 +313,7 @@ class Exchange:
                 tier_of(envelope.service_tier, principal),
                 envelope,
             )
-            self._queue_until = min(self._parsed_at + proxy.timeouts.queue, self._begin_by)
+            self._queue_until = min(self._parsed_at + proxy.timeouts.queue, self._latest_begin(pool))
             if proxy.limiter is not None:
                 reserved = proxy.limiter.reserve(call, self)
                 if isinstance(reserved, Reserving):
@@ -325,6 +325,15 @@ class Exchange:
             self.refuse(error)
             return
         self._admit(pool, call)
+
+    def _latest_begin(self, pool: Pool) -> float:
+        """When it has to be begun for its client to see any of it.
+
+        What engines usually take for that is believed up to half of the time that the client has: else engines that were
+        slow once would never be asked again.
+        """
+        begin_by = self._begin_by
+        return begin_by - min(pool.usual_wait, (begin_by - self._arrived) / 2)
 
     def _admit(self, pool: Pool, call: Call) -> None:
         """All that the call may use is reserved: on to a replica, or into its queue."""

@@ -170,6 +170,12 @@ def configuration(settings: Settings) -> Config:
                 "stall": settings.stall,
                 "total": settings.total,
             },
-            "admission": {"max_queue": settings.max_queue, "policy": settings.policy},
+            "admission": {
+                "max_queue": settings.max_queue,
+                "policy": settings.policy,
+                "ordering": settings.ordering,
+                "limit": settings.limit,
+                "when_empty": settings.when_empty,
+            },
         }
     )

@@ -24,6 +24,8 @@ def render(plan: RequestPlan, marker: str) -> bytes:
     is_chunked = plan.chunked and not plan.is_1_0
     version = b"1.0" if plan.is_1_0 else b"1.1"
     framing = b"transfer-encoding: chunked" if is_chunked else b"content-length: %d" % len(body)
+    if plan.deadline_ms is not None:
+        framing += b"\r\nx-request-deadline-ms: %d" % plan.deadline_ms
     if plan.expects:
         framing += b"\r\nexpect: 100-continue"
     if is_chunked:
@@ -46,6 +48,8 @@ def _fields(plan: RequestPlan, marker: str) -> dict[str, Any]:
         fields["stream"] = True
     if plan.usage and plan.stream:
         fields["stream_options"] = {"include_usage": True}
+    if plan.tier is not None:
+        fields["service_tier"] = plan.tier
     if plan.choices > 1:
         fields["n"] = plan.choices
     return fields

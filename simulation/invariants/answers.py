@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from simulation.schedule import Schedule
 OK = 200
 SLACK_SECONDS = 3.0
 """Sweeps come twice a second, wires take their time."""
+_OBJECT = re.compile(rb"^(data: )?\{", re.MULTILINE)
 INTERRUPTED = b'"code":"stream_interrupted"'
 
 
@@ -98,4 +100,6 @@ def _shown(asked: Asked, dispatch: Dispatch) -> bytes:
     if asked.plan.stream and not asked.plan.usage:
         events = shown.split(b"\n\n")
         shown = b"\n\n".join([event for event in events if not frames.is_usage(event)])
+    if asked.plan.tier is not None:
+        shown = _OBJECT.sub(rb'\1{"service_tier":"%b",' % asked.plan.tier.encode(), shown)
     return shown

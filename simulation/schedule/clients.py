@@ -87,4 +87,6 @@ def _request(
         flaw=flaw if has_flaw else Flaw.NONE,
         control=rng.random() < 0.05,
         think=rng.choice((0.0, 0.01, 0.9, 1.1)),
+        tier=rng.choice((None, None, "flex", "default", "priority")),
+        deadline_ms=rng.choice((50, 700, 3000)) if rng.random() < 0.1 else None,
     )

@@ -60,6 +60,9 @@ def _settings(rng: random.Random, weather: Weather) -> Settings:
         max_queue=rng.choice((0, 1, 3, 50)),
         max_body_bytes=(400 if weather.is_on("large body") else 16) * 1024,
         policy=rng.choice(("least_requests", "round_robin")),
+        ordering=rng.choice(("fair", "fair", "fifo")),
+        limit=rng.choice(("fixed", "adaptive")),
+        when_empty=rng.choice(("refuse", "wait")),
         driver="asgi" if rng.random() < (0.5 if weather.is_on("back pressure") else 0.15) else "edge",
     )
 

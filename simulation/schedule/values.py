@@ -135,6 +135,10 @@ class RequestPlan:
     """Kills every engine that works on it. All of these have the same body."""
     control: bool = False
     """Is `GET /livez`, no inference."""
+    tier: str | None = None
+    """The `service_tier` it asks for."""
+    deadline_ms: int | None = None
+    """How long it says that it waits."""
     think: float = 0.0
     """Pause before it, on a kept connection."""
 
@@ -195,6 +199,9 @@ class Settings:
     max_body_bytes: int
     policy: str
     driver: str
+    ordering: str = "fair"
+    limit: str = "fixed"
+    when_empty: str = "refuse"
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,16 @@ async def test_a_request_waits_no_longer_than_its_client(narrow, engine, header)
     assert len(engine.log) == 1
 
 
+@pytest.mark.parametrize(("usual", "latest"), [(0.5, 1.5), (100.0, 1.0)])
+async def test_a_request_is_begun_early_enough_for_its_client_to_see_it(narrow, usual, latest) -> None:
+    narrow.parts.catalog.resolve("model").usual_wait = usual
+    peer = await waiting(narrow, ("x-request-deadline-ms", "2000"))
+    narrow.advance(latest - 0.1)
+    assert narrow.waiting() == 1
+    narrow.advance(0.2)
+    assert (await peer.response()).status == 503
+
+
 async def test_the_shortest_time_counts(narrow) -> None:
     peer = await waiting(narrow, ("x-request-deadline-ms", "9000"), ("x-stainless-read-timeout", "3"))
     narrow.advance(3.1)
