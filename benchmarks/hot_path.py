@@ -81,10 +81,10 @@ class Upstream(http1.Http1):
 class Rig:
     """One client connection, one engine connection, a gateway between them."""
 
-    def __init__(self, folder: Path, log: BinaryIO) -> None:
+    def __init__(self, folder: Path, log: BinaryIO, config: Config | None = None) -> None:
         paths = Paths(folder)
         self.key = KeyFile(paths.keys, paths.pepper, time.time).create("bench").text
-        gateway = build(Config(), paths, on_end=CallLog(LineWriter(log), as_json).on_end)
+        gateway = build(config or Config(), paths, on_end=CallLog(LineWriter(log), as_json).on_end)
         self.upstream = gateway.proxy.transport = Upstream(connect_seconds=1.0)
         endpoint = Endpoint(
             id="engine-0",
@@ -97,7 +97,7 @@ class Rig:
         )
         gateway.catalog.publish("bench", [Sighting(endpoint, Condition.READY)])
         protocol: Any = edge_protocol(gateway.proxy, gateway.guard)
-        config = uvicorn.Config(
+        serving = uvicorn.Config(
             cast("Any", gateway.app),
             http=protocol,
             ws="none",
@@ -105,9 +105,9 @@ class Rig:
             log_config=None,
             access_log=False,
         )
-        config.load()
+        serving.load()
         self.wire = Wire()
-        self.client: EdgeProtocol = protocol(config, ServerState(), {})
+        self.client: EdgeProtocol = protocol(serving, ServerState(), {})
         self.client.connection_made(self.wire)
 
     def plain(self, request: bytes, answer: bytes) -> None:
@@ -155,7 +155,7 @@ def least(work: Callable[[], None], *, per_repeat: int, repeats: int) -> float:
 
 async def measure(repeats: int, chunks: int) -> dict[str, float]:
     """Microseconds of each figure."""
-    with tempfile.TemporaryDirectory(prefix="cascadia-bench-") as folder, _null() as log:
+    with tempfile.TemporaryDirectory(prefix="cascadia-bench-") as folder, null() as log:
         rig = Rig(Path(folder), log)
         plain = {
             f"plain {size // 1024} KB: µs/request": chat(
@@ -184,7 +184,8 @@ async def measure(repeats: int, chunks: int) -> dict[str, float]:
         return {name: value * 1e6 for name, value in found.items()}
 
 
-def _null() -> BinaryIO:
+def null() -> BinaryIO:
+    """Where a log goes that nobody reads."""
     return Path(os.devnull).open("wb")
 
 

@@ -34,6 +34,8 @@ class Demand(NamedTuple):
     slots: int
 
 
+ONE = Demand(1, 0, 0, 0, 0, 1)
+"""A request of whatever size."""
 NOTHING_USED = Demand(0, 0, 0, 0, 0, 0)
 
 
@@ -77,7 +79,7 @@ def interrupted(worst: Demand, output: int | None, prices: Prices) -> Demand:
 
 
 def _has_media(body: bytes) -> bool:
-    might = b'_url"' in body or b'"input_' in body or b'"file_data"' in body
+    might = b'_url"' in body or b'"input_' in body or b'"file_' in body
     return might and _MEDIA.search(body) is not None
 
 

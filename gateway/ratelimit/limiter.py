@@ -10,9 +10,10 @@ from gateway.core.call import Call, Principal
 from gateway.core.errors import ExceedsLimit, GatewayError, LimitsUnavailable, QuotaExceeded, RateLimited
 from gateway.ratelimit.allowance import MILLION, Allowances, Level
 from gateway.ratelimit.base import Counters, Pending, Refused, Rule, Taken, Unavailable, Unit
-from gateway.ratelimit.demand import Demand, worst_case
+from gateway.ratelimit.demand import ONE, Demand, worst_case
+from gateway.ratelimit.headers import of_refusal
 from gateway.ratelimit.plan import Plan, Source, compiled
-from gateway.ratelimit.reservation import Headers, Reservation, headers_of
+from gateway.ratelimit.reservation import Reservation
 from gateway.ratelimit.tally import Tally
 
 MOST_PLANS = 10_000
@@ -59,19 +60,12 @@ class Limiter:
         plan = self._plan(call.principal, call.model)
         if not plan.rules:
             return None
-        worst = worst_case(
-            call.envelope,
-            is_chat=call.operation == "chat",
-            prices=plan.prices,
-            context=plan.context,
-            longest=plan.longest,
-        )
-        amounts = plan.amounts(worst)
-        for rule, amount in zip(plan.rules, amounts, strict=True):
-            if amount > rule.limit and not rule.shadow:
-                source = plan.source(rule)
-                self.tally.refuse(source, "too_large")
-                raise _exceeds(rule, source, amount, call)
+        if plan.is_simple:
+            worst, amounts = ONE, plan.amounts(ONE)
+        else:
+            worst = self._worst(plan, call)
+            amounts = plan.amounts(worst)
+            self._check(plan, amounts, call)
         reserving = Reserving(self, plan, worst, amounts, reserver)
         answer = self._counters.take(plan.rules, amounts, reserving)
         if isinstance(answer, Taken):
@@ -80,6 +74,23 @@ class Limiter:
             reserving.cancel = answer.cancel
             return reserving
         raise self.refusal(plan, answer)
+
+    def _worst(self, plan: Plan, call: Call) -> Demand:
+        return worst_case(
+            call.envelope,
+            is_chat=call.operation == "chat",
+            prices=plan.prices,
+            context=plan.context,
+            longest=plan.longest,
+        )
+
+    def _check(self, plan: Plan, amounts: list[int], call: Call) -> None:
+        """Raise `ExceedsLimit` for what no limit would ever have room for."""
+        for rule, amount in zip(plan.rules, amounts, strict=True):
+            if amount > rule.limit and not rule.shadow:
+                source = plan.source(rule)
+                self.tally.refuse(source, "too_large")
+                raise _exceeds(rule, source, amount, call)
 
     def held(self, plan: Plan, worst: Demand, amounts: list[int], taken: Taken) -> Reservation:
         """What was taken, as its holder gets it."""
@@ -171,17 +182,8 @@ def _refusal(refused: Refused, source: Source) -> GatewayError:
         message,
         retry_after=math.ceil(milliseconds / 1000),
         retry_after_ms=milliseconds,
-        headers=_headers(refused),
+        headers=() if rule.unit is Unit.SLOTS else of_refusal(rule, refused.after),
     )
-
-
-def _headers(refused: Refused) -> Headers:
-    rule = refused.rule
-    if rule.unit is Unit.SLOTS:
-        return []
-    if rule.unit is Unit.REQUESTS:
-        return headers_of(b"requests", rule, 0, refused.after)
-    return headers_of(b"tokens", rule, None, refused.after)
 
 
 def _limit(rule: Rule, source: Source) -> str:

@@ -9,8 +9,11 @@ from gateway.core.call import Principal
 from gateway.ratelimit.allowance import FREE, KINDS, Allowance, Allowances, Kind, Level, Prices
 from gateway.ratelimit.base import Calendar, Rule, Unit
 from gateway.ratelimit.demand import Demand
+from gateway.ratelimit.headers import shown
 
 _ORDER = tuple(Unit)
+_COUNTED = frozenset(Unit) - {Unit.REQUESTS, Unit.SLOTS}
+"""What has to be known of a request, besides that it is one."""
 _TOKEN_UNITS = frozenset({Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS, Unit.TOKENS})
 
 
@@ -24,7 +27,18 @@ class Source(NamedTuple):
 class Plan:
     """Rules side by side with where they come from. Empty where nothing limits the call."""
 
-    __slots__ = ("_amounts", "context", "longest", "prices", "requests", "rules", "sources", "tokens")
+    __slots__ = (
+        "_amounts",
+        "context",
+        "is_simple",
+        "longest",
+        "prices",
+        "requests",
+        "rules",
+        "shown",
+        "sources",
+        "tokens",
+    )
 
     def __init__(
         self, rules: Sequence[tuple[Rule, Source]], prices: Prices, context: int | None, longest: int
@@ -38,7 +52,10 @@ class Plan:
         rates = [(at, rule.unit) for at, rule in enumerate(self.rules) if not (rule.is_budget or rule.shadow)]
         self.requests = tuple(at for at, unit in rates if unit is Unit.REQUESTS)
         """Which rules the headers on requests speak of."""
+        self.is_simple = not any(rule.unit in _COUNTED for rule in self.rules)
+        """Whether the size of a request makes no difference."""
         self.tokens = tuple(at for at, unit in rates if unit in _TOKEN_UNITS)
+        self.shown = tuple(shown(rule) for rule in self.rules)
 
     def amounts(self, demand: Demand) -> list[int]:
         """What each rule counts of `demand`."""

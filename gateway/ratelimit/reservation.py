@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 from gateway.core.outcome import Usage
-from gateway.ratelimit.base import Rule, Taken
+from gateway.ratelimit.base import Taken
 from gateway.ratelimit.demand import NOTHING_USED, Demand, interrupted, used
+from gateway.ratelimit.headers import Headers
 from gateway.ratelimit.plan import Plan
 from gateway.ratelimit.tally import Tally
-
-Headers: TypeAlias = list[tuple[bytes, bytes]]
-_NAMES = {
-    kind: tuple(b"x-ratelimit-%b-%b" % (part, kind) for part in (b"limit", b"remaining", b"reset"))
-    for kind in (b"requests", b"tokens")
-}
 
 
 class Reservation:
@@ -39,7 +32,7 @@ class Reservation:
 
     def settle(self, usage: Usage) -> None:
         """Count what the engine says that the call used, and give the rest back."""
-        self._settle(used(usage, self._plan.prices))
+        self._settle(self._worst if self._plan.is_simple else used(usage, self._plan.prices))
 
     def interrupt(self, most_output: int | None) -> None:
         """Count a call whose engine worked and never said on how much.
@@ -51,11 +44,12 @@ class Reservation:
     def headers(self) -> Headers:
         """OpenAI's headers on limits: of the rule on requests, and the one on tokens, that has the least left."""
         found: Headers = []
-        left = self._left
-        for kind, rules in ((b"requests", self._plan.requests), (b"tokens", self._plan.tokens)):
+        plan, left = self._plan, self._left
+        for rules in (plan.requests, plan.tokens):
             if rules:
                 at = rules[0] if len(rules) == 1 else min(rules, key=left.__getitem__)
-                found += headers_of(kind, self._plan.rules[at], left[at])
+                limit, remaining, reset = plan.shown[at]
+                found += (limit, (remaining, b"%d" % max(0, left[at])), reset)
         return found
 
     def _settle(self, demand: Demand) -> None:
@@ -69,30 +63,3 @@ class Reservation:
             for left, before, after in zip(self._left, self._amounts, amounts, strict=True)
         ]
         self._tally.settle(self._worst, demand)
-
-
-def headers_of(kind: bytes, rule: Rule, left: int | None, seconds: float | None = None) -> Headers:
-    """The headers on one rule; without the middle one where nobody knows what is `left`.
-
-    `seconds` until it is whole again are those of its period by default.
-    """
-    limit, remaining, reset = _NAMES[kind]
-    after = rule.period if seconds is None and isinstance(rule.period, float) else seconds
-    found = [(limit, b"%d" % rule.limit)]
-    if left is not None:
-        found.append((remaining, b"%d" % max(0, left)))
-    if after is not None:
-        found.append((reset, duration(after)))
-    return found
-
-
-def duration(seconds: float) -> bytes:
-    """A time as OpenAI writes it: `20ms`, `1.5s`, `6m0s`, `1h0m0s`."""
-    if seconds < 1:
-        return b"%dms" % (seconds * 1000)
-    minutes, rest = divmod(seconds, 60)
-    shown = b"%b" % f"{rest:.3f}".rstrip("0").rstrip(".").encode()
-    if not minutes:
-        return shown + b"s"
-    hours, minutes = divmod(int(minutes), 60)
-    return (b"%dh" % hours if hours else b"") + b"%dm" % minutes + shown + b"s"
