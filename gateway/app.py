@@ -34,6 +34,7 @@ from gateway.administration import audit_log, salt_key, token_file
 from gateway.admission import LIMITS, ORDERINGS, Admission, Bounds, Costs, Fair, Ordering
 from gateway.allowances import allowances_of
 from gateway.api import health
+from gateway.api import usage as usages
 from gateway.api.admin import directory as admin_directory
 from gateway.api.admin import fleet as admin_fleet
 from gateway.api.admin import requests as admin_requests
@@ -277,7 +278,14 @@ def build(
         limiter=limiter,
         counters=counters,
         app=AsgiDriver(
-            proxy, public_app(catalog, identity.authenticator, health_routes(detailed=False), registry)
+            proxy,
+            public_app(
+                catalog,
+                identity.authenticator,
+                health_routes(detailed=False),
+                registry,
+                [] if ledger is None else [usages.router(database, identity.authenticator, now=now)],
+            ),
         ),
         admin=admin_app(
             health_routes(detailed=True),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 from prometheus_fastapi_instrumentator import Instrumentator
@@ -13,12 +15,17 @@ from gateway.fleet.catalog import Catalog
 
 
 def public_app(
-    catalog: Catalog, authenticator: Authenticator, health: APIRouter, registry: CollectorRegistry
+    catalog: Catalog,
+    authenticator: Authenticator,
+    health: APIRouter,
+    registry: CollectorRegistry,
+    more: Sequence[APIRouter] = (),
 ) -> FastAPI:
-    """Models and health on the API's listener, measured into `registry`."""
+    """Models, health and `more` on the API's listener, measured into `registry`."""
     app = bare("Cascadia Gateway")
     app.include_router(models.router(catalog, authenticator))
-    app.include_router(health)
+    for routes in (health, *more):
+        app.include_router(routes)
     Instrumentator(registry=registry, should_ignore_untemplated=True).instrument(
         app, metric_namespace="cascadia", metric_subsystem="control"
     )

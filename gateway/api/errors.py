@@ -7,9 +7,10 @@ import secrets
 from collections.abc import Callable
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from gateway.core.errors import GatewayError, MethodNotAllowed, NotFound
+from gateway.core.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFound
 from gateway.openai import errors
 from gateway.openai.operations import OPERATIONS
 
@@ -23,6 +24,7 @@ def install(app: FastAPI) -> None:
     handlers: dict[type[Exception], Callable[[Request, Exception], Response]] = {
         GatewayError: _gateway_error,
         HTTPException: _routing_error,
+        RequestValidationError: _invalid,
         Exception: _bug,
     }
     for kind, handler in handlers.items():
@@ -41,6 +43,14 @@ def answer(error: GatewayError) -> Response:
 def _gateway_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)  # noqa: S101 - registered for that class
     return answer(error)
+
+
+def _invalid(_: Request, error: Exception) -> Response:
+    """A parameter that is not what its route takes: the first one is named."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for that class
+    first = error.errors()[0]
+    field = next((str(part) for part in reversed(first["loc"]) if isinstance(part, str)), None)
+    return answer(InvalidRequest(f"{field}: {first['msg']}", param=field))
 
 
 def _routing_error(request: Request, error: Exception) -> Response:

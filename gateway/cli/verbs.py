@@ -24,6 +24,7 @@ VERBS = (
     Verb("status", "status", "Look", "What runs here: gateway, workers, and why one is not ready"),
     Verb("explain", "explain", "Look", "What became of a request, and why"),
     Verb("models", "models", "Look", "Which models can be called"),
+    Verb("usage", "usage", "Look", "Requests and tokens, by team, model, key or day"),
     Verb("doctor", "doctor", "Look", "What is missing on this machine, and the command that mends it"),
     Verb("simulate", "simulate", "Look", "What engines could carry: a scenario of load in virtual time"),
     Verb("version", "version", "Look", "Versions of the program, Python and the engine"),

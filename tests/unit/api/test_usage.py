@@ -1,0 +1,142 @@
+"""`GET /v1/organization/usage/completions`: OpenAI's shape, of the caller's own team alone."""
+
+import httpx
+import pytest
+from openai.types.admin.organization import UsageCompletionsResponse
+
+from gateway.api.control import bare
+from gateway.api.usage import router
+from gateway.core.call import Principal, Reach, Role
+from gateway.core.errors import Unauthenticated
+from gateway.ledger.store import UsageStore, day_of
+from gateway.store import Database, sqlite
+from tests.support.usage import AT, ended, who
+
+START = day_of(AT)
+DAY = 86_400
+PATH = "/v1/organization/usage/completions"
+
+
+class Callers:
+    """A token is the name of a team; `admin` and `owner` administer."""
+
+    def authenticate(self, credential, address=None):
+        if credential is None:
+            raise Unauthenticated("no")
+        name = credential.decode()
+        if name == "admin":
+            return Principal("red", "k", role=Role.ADMIN, reach=Reach.EVERYTHING)
+        if name == "owner":
+            return Principal("red", "k", organisation="lab", role=Role.ADMIN, reach=Reach.ORGANISATION)
+        return Principal(name, "k", organisation="lab")
+
+
+@pytest.fixture
+async def ask(tmp_path):
+    database = Database(sqlite(tmp_path / "c.db"))
+    store = UsageStore(database, retention_days=10, daily_retention_days=30, now=lambda: AT)
+    await store.add(
+        [
+            ended("a", who=who("red", organisation="lab", user="ann")),
+            ended("b", who=who("blue", organisation="lab", model="m2"), at=AT - DAY),
+            ended("c", who=who("red", organisation="other"), at=AT - 3600),
+        ]
+    )
+    app = bare("test")
+    app.include_router(router(database, Callers(), now=lambda: AT))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+
+        async def get(caller, **query):
+            headers = {} if caller is None else {"authorization": f"Bearer {caller}"}
+            return await client.get(PATH, params={"start_time": START - DAY, **query}, headers=headers)
+
+        yield get
+    await database.close()
+
+
+def requests(page):
+    return sum(line["num_model_requests"] for bucket in page["data"] for line in bucket["results"])
+
+
+async def test_a_page_is_what_openais_client_reads(ask):
+    page = (await ask("red", group_by=["project_id", "user_id", "model"])).json()
+    UsageCompletionsResponse.model_validate(page, strict=True)
+    first, second = page["data"]
+    assert (first["start_time"], first["end_time"], first["results"]) == (START - DAY, START, [])
+    assert second["results"] == [
+        {
+            "object": "organization.usage.completions.result",
+            "input_tokens": 10,
+            "output_tokens": 5,
+            "input_cached_tokens": 2,
+            "num_model_requests": 1,
+            "project_id": "red",
+            "user_id": "ann",
+            "api_key_id": None,
+            "model": "m",
+            "batch": None,
+        }
+    ]
+    assert (page["has_more"], page["next_page"]) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("caller", "seen"), [("red", 1), ("blue", 1), ("green", 0), ("owner", 2), ("admin", 3)]
+)
+async def test_a_caller_sees_its_own_team_and_an_administrator_what_it_reaches(ask, caller, seen):
+    assert requests((await ask(caller)).json()) == seen
+
+
+async def test_asking_for_another_team_gives_nothing_of_it(ask):
+    assert requests((await ask("red", project_ids="blue")).json()) == 0
+    assert requests((await ask("admin", project_ids="blue")).json()) == 1
+
+
+@pytest.mark.parametrize("width", ["1m", "1h", "1d"])
+async def test_pages_lead_through_all_of_it_once(ask, width):
+    page, seen, starts = None, 0, []
+    while True:
+        found = (
+            await ask("admin", bucket_width=width, limit=31, **({} if page is None else {"page": page}))
+        ).json()
+        seen += requests(found)
+        starts += [bucket["start_time"] for bucket in found["data"]]
+        page = found["next_page"]
+        if page is None:
+            break
+    assert seen == 3
+    assert starts == sorted(set(starts))
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ({"start_time": "x"}, "start_time"),
+        ({"start_time": -1}, "start_time"),
+        ({"bucket_width": "1w"}, "bucket_width"),
+        ({"group_by": "colour"}, "group_by"),
+        ({"limit": 32}, "limit"),
+        ({"limit": 0}, "limit"),
+        ({"page": "page_x"}, "page"),
+        ({"page": "7"}, "page"),
+        ({"end_time": 5}, "end_time"),
+    ],
+)
+async def test_what_cannot_be_asked_is_refused_by_name(ask, query, param):
+    answer = await ask("red", **query)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == param
+
+
+async def test_without_a_key_there_is_nothing(ask):
+    assert (await ask(None)).status_code == 401
+
+
+async def test_a_database_that_is_away_is_said_in_the_apis_shape(tmp_path):
+    (tmp_path / "c.db").write_text("no database" * 100)
+    app = bare("test")
+    app.include_router(router(Database(sqlite(tmp_path / "c.db")), Callers(), now=lambda: AT))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
+        answer = await client.get(PATH, params={"start_time": START}, headers={"authorization": "Bearer red"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store_unavailable")
