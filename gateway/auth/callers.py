@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Mapping
+from hmac import compare_digest
 from types import MappingProxyType
 
 from gateway.auth.base import Authenticator
 from gateway.auth.directory.contents import Contents
-from gateway.auth.directory.records import MOST_SECRETS
+from gateway.auth.directory.records import Key, Secret
 from gateway.auth.grants import Grant, grants_of
 from gateway.auth.keytext import LONGEST_CREDENTIAL, TAIL_LENGTH, Mint
 from gateway.auth.refusal import Reason, Refusals
@@ -16,18 +16,6 @@ from gateway.core.call import Principal
 
 MAX_KNOWN = 10_000
 """Keys that are known again without a digest."""
-
-
-class _Entry:
-    """The digests of one key and what each stands for; as many of both for every key there is."""
-
-    __slots__ = ("digests", "grants")
-
-    def __init__(self, digests: list[bytes], grants: list[Grant], filler: bytes) -> None:
-        # What fills up is random: the compare runs and fails, as it does for a wrong secret.
-        missing = MOST_SECRETS - len(digests)
-        self.digests = (*digests, *[filler] * missing)
-        self.grants = (*grants, *[_NOBODYS] * missing)
 
 
 _NOBODYS = Grant(None, Reason.UNKNOWN)
@@ -39,30 +27,25 @@ class Keys:
     def __init__(self, mint: Mint, refusals: Refusals, *, clock: Callable[[], float]) -> None:
         """`clock` gives Unix seconds: what keys expire by."""
         self._hmac = mint.hmac
-        self._filler = mint.random_bytes(32)
+        self._filler = mint.random_bytes(32).hex()
         self._refusals = refusals
         self._clock = clock
-        self._nobody = _Entry([], [], self._filler)
-        self._entries: Mapping[bytes, _Entry] = MappingProxyType({})
+        self._nobody = Key(id="", name="", secrets=(Secret(digest=self._filler),))
+        self._directory = Contents()
+        self._by_head: Mapping[bytes, Key] = MappingProxyType({})
         self._known: dict[bytes, Grant] = {}
         self.is_stale: Callable[[], bool] = lambda: False
         """Whether an unknown key may be a good one, since the directory cannot be read."""
 
     def __repr__(self) -> str:
-        return f"<Keys {len(self._entries)}>"
+        return f"<Keys {len(self._by_head)}>"
 
     def publish(self, directory: Contents) -> None:
         """From now on these keys count, and no others."""
-        self._entries = MappingProxyType(
-            {
-                f"gw_{key.env}_{key.id}_".encode(): _Entry(
-                    [bytes.fromhex(secret.digest) for secret in key.secrets],
-                    list(grants_of(key, directory)),
-                    self._filler,
-                )
-                for key in directory.keys.values()
-            }
+        self._by_head = MappingProxyType(
+            {f"gw_{key.env}_{key.id}_".encode(): key for key in directory.keys.values()}
         )
+        self._directory = directory
         self._known = {}
 
     def authenticate(self, credential: bytes | None, address: str | None = None) -> Principal:
@@ -88,13 +71,15 @@ class Keys:
 
     def _find(self, credential: bytes) -> Grant:
         wanted = credential if len(credential) <= LONGEST_CREDENTIAL else b""
-        # All before the secret finds the entry, so any change to it finds none; any change behind it, the digest.
-        entry = self._entries.get(wanted[:-TAIL_LENGTH], self._nobody)
-        digest = self._hmac.digest(wanted[-TAIL_LENGTH:])
-        is_first, is_second = (hmac.compare_digest(digest, each) for each in entry.digests)
-        if not (is_first or is_second):
+        # All before the secret finds the key, so any change to it finds none; any change behind it, the digest.
+        key = self._by_head.get(wanted[:-TAIL_LENGTH], self._nobody)
+        digest = self._hmac.digest(wanted[-TAIL_LENGTH:]).hex()
+        # What a key has no second secret for is random: the compare runs and fails, as it does for a wrong secret.
+        second = key.secrets[1].digest if len(key.secrets) > 1 else self._filler
+        is_first, is_second = compare_digest(digest, key.secrets[0].digest), compare_digest(digest, second)
+        if not (is_first or is_second) or key is self._nobody:
             return _NOBODYS
-        grant = entry.grants[0 if is_first else 1]
+        grant = grants_of(key, self._directory)[0 if is_first else 1]
         if grant.refusal is None and len(self._known) < MAX_KNOWN:
             self._known[credential] = grant
         return grant

@@ -89,8 +89,6 @@ def set_suspended(
     quiet: bool,
 ) -> None:
     """Suspend or resume an object, and say so."""
-    import msgspec
-
     from gateway.auth.directory.rules import LOCAL
 
     voice = Voice(quiet=quiet)
@@ -103,7 +101,7 @@ def set_suspended(
         deed=f"{kind.value}.update",
     )
     if as_json:
-        print_json(**plain(msgspec.to_builtins(record)))
+        print_json(**plain(complete(record)))
         return
     state = "suspended: its keys are refused within five seconds" if suspended else "in use again"
     voice.say(f"The {kind.one} {name} is {state}.")
