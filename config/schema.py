@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SecretStr,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from gateway.store.place import postgres
@@ -31,6 +41,8 @@ _MEDIA_HOST = re.compile(
 )
 """A host by name. The last label begins with a letter: what ends in a number is an address (WHATWG URL, 3.5)."""
 _LONGEST_PARTY = 256
+_MOST = 10**15
+_MOST_MONEY = 10**9
 _DIRECTORY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}(?:\.[A-Za-z_][A-Za-z0-9_-]{0,63})?")
 
@@ -143,6 +155,22 @@ def _media_host(value: str) -> str:
     return value
 
 
+def _amount(value: object) -> int | Literal["unlimited"]:
+    if value == "unlimited":
+        return "unlimited"
+    if type(value) is not int or not 1 <= value <= _MOST:
+        raise ValueError(f"expected a whole number from 1 to {_MOST}, or unlimited")
+    return value
+
+
+def _money(value: object) -> float | Literal["unlimited"]:
+    if value == "unlimited":
+        return "unlimited"
+    if type(value) not in {int, float} or not 0 < float(str(value)) <= _MOST_MONEY:
+        raise ValueError(f"expected a number above 0 and up to {_MOST_MONEY}, or unlimited")
+    return float(str(value))
+
+
 def _party(value: str) -> str:
     if not value.isprintable() or not 0 < len(value) <= _LONGEST_PARTY:
         raise ValueError("expected the id of a key, or a name, of 1 to 256 printable characters")
@@ -202,8 +230,30 @@ ReachName = Literal["team", "organisation", "everything"]
 Cap = Annotated[int, Field(ge=0, le=1_000_000)]
 AtLeastOne = Annotated[int, Field(ge=1, le=1_000_000)]
 Tokens = Annotated[int, Field(ge=1, le=100_000_000)]
-Amount = Annotated[int, Field(ge=1, le=10**15)] | Literal["unlimited"]
-Money = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)] | Literal["unlimited"]
+Amount = Annotated[
+    int | Literal["unlimited"],
+    PlainValidator(_amount),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": _MOST},
+                {"const": "unlimited", "type": "string"},
+            ]
+        }
+    ),
+]
+Money = Annotated[
+    float | Literal["unlimited"],
+    PlainValidator(_money),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "maximum": _MOST_MONEY},
+                {"const": "unlimited", "type": "string"},
+            ]
+        }
+    ),
+]
 Price = Annotated[float, Field(ge=0, le=10**6, allow_inf_nan=False)]
 Party = Annotated[str, AfterValidator(_party)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]

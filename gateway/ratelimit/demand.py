@@ -44,7 +44,7 @@ def worst_case(
 ) -> Demand:
     """The most that a request may use.
 
-    `context` is the model's, if it is known: no prompt is longer. `longest` stands for it where one is needed.
+    `context` is the model's, if it is known: no prompt and its answer are longer together. `longest` stands for it where one is needed.
     """
     body, answers = envelope.body, envelope.answers
     prompts = 1 if is_chat else answers
@@ -54,8 +54,9 @@ def worst_case(
     elif context is not None:
         most = min(most, context * prompts)
     output = answers * (longest if envelope.most_tokens is None else envelope.most_tokens)
+    tokens = most + output if context is None else min(most + output, context * answers)
     dearest = max(prices.input, prices.cached_input)
-    return Demand(1, most, output, most + output, _rounded(most * dearest + output * prices.output), 1)
+    return Demand(1, most, output, tokens, _rounded(most * dearest + output * prices.output), 1)
 
 
 def used(usage: Usage, prices: Prices) -> Demand:
@@ -75,7 +76,7 @@ def interrupted(worst: Demand, output: int | None, prices: Prices) -> Demand:
     if output is None or output >= worst.output_tokens:
         return worst
     cost = worst.cost - (worst.output_tokens - output) * prices.output // _THOUSANDTHS
-    return Demand(1, worst.input_tokens, output, worst.input_tokens + output, cost, 1)
+    return Demand(1, worst.input_tokens, output, min(worst.tokens, worst.input_tokens + output), cost, 1)
 
 
 def _has_media(body: bytes) -> bool:

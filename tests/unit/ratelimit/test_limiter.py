@@ -148,6 +148,11 @@ def test_an_answer_is_taken_for_its_bound_times_its_number() -> None:
     assert worst(most_tokens=None).output_tokens == 9000
 
 
+def test_a_prompt_and_its_answer_have_one_context_together() -> None:
+    assert worst(most_tokens=None, answers=2, context=400).tokens == 800
+    assert worst(body=b"x" * 10, most_tokens=5, context=4000).tokens == 10 + demand.TEMPLATE_TOKENS + 5
+
+
 @pytest.mark.parametrize(
     "part", ['"image_url":{"url":"x"}', '"input_audio":{}', '"video_url":{}', '"file":{"file_data":"x"}']
 )
