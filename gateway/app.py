@@ -251,7 +251,7 @@ def build(
         reconciling = Reconciling(catalog, reconciler, clock=clock)
         registry.register(LedgerMetrics(ledger, sink, drain, reconciler))
     registry.register(Refused(lambda: identity.refusals.counts))
-    metrics.watch(catalog, admission, _gauges(proxy, guard, watchdog, recorder), clock=clock)
+    metrics.watch(catalog, admission, _gauges(proxy, guard, watchdog, recorder, door), clock=clock)
 
     def changed() -> None:
         admission.forget({pool.model for pool in catalog.pools()})
@@ -669,7 +669,7 @@ def _limits(counters: Counters) -> dict[str, Any]:
     }
 
 
-def _gauges(proxy: Proxy, guard: Guard, watchdog: Watchdog, recorder: Recorder) -> list[Gauge]:
+def _gauges(proxy: Proxy, guard: Guard, watchdog: Watchdog, recorder: Recorder, door: Door) -> list[Gauge]:
     return [
         Gauge(
             "cascadia_requests_in_flight",
@@ -685,6 +685,11 @@ def _gauges(proxy: Proxy, guard: Guard, watchdog: Watchdog, recorder: Recorder) 
             "cascadia_held_bytes",
             "Size of the requests and whole answers that are held now.",
             lambda: proxy.held_bytes,
+        ),
+        Gauge(
+            "cascadia_admin_calls_denied",
+            "Calls of the administration that were turned away since the start.",
+            lambda: door.denied,
         ),
         Gauge(
             "cascadia_explain_records",

@@ -43,6 +43,8 @@ class Recorder:
 
     def on_end(self, end: End) -> None:
         """Keep what became of a call."""
+        if not self._max_records:
+            return
         record = kept(end)
         records = self._records
         records.append(record)

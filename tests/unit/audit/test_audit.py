@@ -6,10 +6,11 @@ import os
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from gateway.audit import AuditLog, Deed
-from gateway.audit.entry import LONGEST_FIELD, state_hash
+from gateway.audit import AuditLog, Deed, Entry
+from gateway.audit.entry import LONGEST_FIELD, hash_of, line_of, state_hash
 from gateway.audit.verify import verify
 
 
@@ -43,6 +44,19 @@ def test_every_changed_byte_is_found(log: AuditLog) -> None:
             if not verify(log).problems:
                 unseen.append((at, other))
     assert unseen == []
+
+
+def test_a_changed_entry_with_a_hash_to_match_is_found(log: AuditLog) -> None:
+    rows = log.path.read_bytes().splitlines(keepends=True)
+    for at, row in enumerate(rows):
+        entry = msgspec.json.decode(row, type=Entry)
+        for changed in (
+            msgspec.structs.replace(entry, actor="somebody else"),
+            msgspec.structs.replace(entry, seq=9),
+        ):
+            forged = msgspec.structs.replace(changed, hash=hash_of(changed))
+            log.path.write_bytes(b"".join([*rows[:at], line_of(forged), *rows[at + 1 :]]))
+            assert verify(log).problems, (at, forged)
 
 
 def test_every_missing_doubled_or_moved_row_is_found(log: AuditLog) -> None:
