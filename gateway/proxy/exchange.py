@@ -413,6 +413,15 @@ class Exchange:
         """A slot is ours."""
         self._ticket = None
         if self.state is WAITING:
+            if (
+                self._proxy.quarantine.has_suspects and self._call is not None
+            ):  # engines may have died meanwhile
+                self._lease = lease
+                try:
+                    self._check_quarantine(self._call.principal, self._call.envelope)
+                except GatewayError as error:
+                    self.refuse(error)
+                    return
             self._waited += self._proxy.clock() - self._waits_since
         self._dispatch(lease, fresh=False)
 

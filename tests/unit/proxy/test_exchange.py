@@ -22,7 +22,9 @@ from gateway.explain.phases import phases
 from gateway.explain.record import kept, told
 from gateway.fleet.catalog import Catalog
 from gateway.fleet.endpoint import Condition, Endpoint, Sighting, TcpAddress
+from gateway.fleet.replica import Replica
 from gateway.ledger import Ledger
+from gateway.openai.envelope import upstream_body
 from gateway.openai.operations import CHAT
 from gateway.openai.structure import LARGE_BYTES
 from gateway.proxy.client import Headers, Part
@@ -481,6 +483,20 @@ def test_a_client_that_reads_slowly_but_steadily_is_kept(world) -> None:
     world.clock.advance(31)
     world.proxy.sweep()
     assert client.end is Part.ABORT
+
+
+def test_a_call_that_waits_is_held_back_once_engines_died_under_its_like(world) -> None:
+    running = [asked(world, stream=True) for _ in range(2)]
+    client = world.open()
+    client.exchange.request(json.dumps(BODIES[1]).encode())
+    for number in range(2):
+        dead = Endpoint(f"dead{number}", TcpAddress("h", 9), "vllm", (), None, 1, 1.0)
+        body = upstream_body(client.exchange._envelope, "m")
+        world.proxy.quarantine.strike("anonymous", body, Replica(dead, Condition.DOWN))
+    dispatched = len(world.transport.sendings)
+    running[0][0].exchange.client_gone()
+    assert (client.status, world.in_flight()) == (422, 1)
+    assert len(world.transport.sendings) == dispatched
 
 
 def test_a_call_over_keeps_neither_request_nor_answer(world) -> None:
