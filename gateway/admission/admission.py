@@ -174,6 +174,8 @@ class Admission:
                 return
             queue.granted(ticket, now)
             ticket.waiter.granted(lease)
+            if candidates == (released,) and not candidates[0].has_room():
+                return
 
     @staticmethod
     def _candidates(pool: Pool, released: Replica | None, now: float) -> Sequence[Replica]:
