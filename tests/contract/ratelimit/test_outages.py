@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from gateway.ratelimit.base import Calendar, Pending, Refused, Rule, Taken, Unavailable, Unit
+from gateway.ratelimit.shared.count import Count
 from gateway.ratelimit.shared.counters import SharedCounters
 from gateway.ratelimit.shared.link import Patience
 from tests.support import valkey
@@ -174,13 +175,14 @@ async def test_a_gateway_may_hold_more_slots_than_its_share_where_the_server_rem
 async def test_slots_of_a_gateway_that_died_come_back_and_those_of_one_that_lives_do_not(server):
     clock = Clock()
     wall = valkey.told(clock, 1_795_521_600.0)
-    async with gateways(server, 2, clock=clock, wall=wall) as [living, dying]:
+    async with gateways(server, 3, clock=clock, wall=wall) as [living, dying, other]:
         assert await admitted(dying, SLOTS, 6) == 6
         assert await admitted(living, SLOTS, 6) == 4
         clock.advance(9.0)
         living._renew()
+        await ask(living, (MINUTE, 0))  # answered after what it renewed
         clock.advance(2.0)
-        assert await admitted(living, SLOTS, 20) == 6
+        assert await admitted(other, SLOTS, 20) == 6
 
 
 @pytest.mark.parametrize(
@@ -289,3 +291,69 @@ async def test_a_busy_count_is_taken_from_stock_and_never_beyond_its_limit(serve
             each._tell()
         total += await admitted(found[0], busy, 200)
         assert total == 1000
+
+
+async def test_stock_counts_from_when_it_may_be_used_last(server):
+    """Taken early and used late, it must not be forgotten as early as it was taken."""
+    clock = Clock()
+    wall = valkey.told(clock, 1_795_521_600.0)
+    short = Rule("key:short|requests|2", Unit.REQUESTS, 100, 2.0)
+    rules = [short]
+    async with gateways(server, 1, clock=clock, wall=wall) as [counters]:
+        for _ in range(30):
+            clock.advance(0.003)
+            waiting = Waiting()
+            answer = counters.take(rules, [1], waiting)
+            assert isinstance(await waiting.told if isinstance(answer, Pending) else answer, Taken)
+        stock = counters._counts[short.key]
+        assert stock.stock > 0
+        clock.advance(stock.until - clock() - 0.001)
+        late = 0
+        while isinstance(counters.take(rules, [1], waiting), Taken):
+            late += 1
+        counters._due._amounts.clear()  # the last one was asked; what matters is counted
+        assert late > 0
+        clock.advance(2.0 - 0.1)  # the late ones are younger than the period, all else is older
+        assert isinstance(await ask(counters, (short, 1)), Taken)
+        left = (await ask(counters, (short, 0))).left[0]
+        assert left <= 100 - 1 - late
+
+
+async def test_what_was_used_beyond_is_told_again_when_the_server_did_not_hear_it(server):
+    async with gateways(server, 1, patience=Patience(connect=5.0)) as [counters]:
+        taken = await ask(counters, (MINUTE, 1))
+        server.stop()
+        taken.settle([4])
+        await is_down(counters)
+        server.go_on()
+        server.kill()
+        server.restart()
+        await is_up(counters)
+        assert (await ask(counters, (MINUTE, 0))).left[0] == 7
+
+
+async def test_a_refusal_gives_back_what_came_out_of_stock_for_it(server):
+    clock = Clock()
+    wall = valkey.told(clock, 1_795_521_600.0)
+    busy = MINUTE._replace(key="key:busy|requests|60", limit=1000)
+    rules = [busy]
+    async with gateways(server, 1, clock=clock, wall=wall) as [counters]:
+        assert await admitted(counters, MINUTE, 20) == 10
+        for _ in range(50):
+            clock.advance(0.002)
+            waiting = Waiting()
+            answer = counters.take(rules, [1], waiting)
+            assert isinstance(await waiting.told if isinstance(answer, Pending) else answer, Taken)
+        assert counters._counts[busy.key].stock > 0
+        for _ in range(10):
+            assert isinstance(await ask(counters, (busy, 1), (MINUTE, 1)), Refused)
+        assert await admitted(counters, busy, 1000) == 950
+
+
+async def test_stock_leaves_others_most_of_what_is_left_however_much_is_wanted(server, monkeypatch):
+    async with gateways(server, 2) as (greedy, other):
+        monkeypatch.setattr(Count, "wants", lambda *_: 1000)
+        assert isinstance(await ask(greedy, (MINUTE, 1), (SLOTS, 1), (DAY, 100)), Taken)
+        monkeypatch.undo()
+        assert [greedy._counts[rule.key].stock for rule in (MINUTE, DAY)] == [9 // 4, 900 // 4]
+        assert await admitted(other, MINUTE, 20) == 7
