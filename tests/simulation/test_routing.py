@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from simulation.capacity import run
+from simulation.capacity.engine import Engine, Timers
 from simulation.capacity.figures import Figures
 from simulation.capacity.play import play
+from simulation.capacity.speed import Speed
 from tests.support.scenarios import SPEED, scenario, workload
 
 ENGINES: dict[str, Any] = {
@@ -73,3 +76,28 @@ def test_prompts_that_share_nothing_fare_no_worse_than_by_load_alone() -> None:
         assert number(scored, name) <= 1.02 * number(least, name), name
     assert number(scored, "throughput") >= 0.98 * number(least, "throughput")
     assert number(scored, "spread") <= MOST
+
+
+def test_an_engine_that_is_ten_times_slower_is_left_with_a_tenth_and_the_others_serve_as_without_it(
+    monkeypatch,
+) -> None:
+    """F7: slow, not dead."""
+
+    def engine(name: str, speed: Speed, timers: Timers) -> Engine:
+        return Engine(name, slowed(speed) if name == "engine-0" else speed, timers)
+
+    asked = workload(
+        arrivals={"poisson": {"rate": 12.0}}, prompt={"fixed": 300}, output={"fixed": 60}, goal={"total": 3.0}
+    )
+    (without,) = play(scenario(asked, **{**ENGINES, "count": 3}), {})
+    monkeypatch.setattr(run, "Engine", engine)
+    (with_it,) = play(scenario(asked, **{**ENGINES, "count": 4}), {})
+    finished = [each["finished"] or 0 for each in with_it.engines.values()]
+    assert 0 < finished[0] <= 0.1 * sum(finished)
+    assert number(with_it, "goodput") >= 0.9 * number(without, "goodput")
+
+
+def slowed(speed: Speed) -> Speed:
+    return speed.model_copy(
+        update={name: 10 * getattr(speed, name) for name in ("step_ms", "prefill_token_ms", "sequence_ms")}
+    )
