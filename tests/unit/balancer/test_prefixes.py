@@ -74,6 +74,14 @@ def _alike(one: bytes, other: bytes) -> int:
     return count
 
 
+def test_the_beginning_of_a_prompt_is_the_last_to_be_forgotten(monkeypatch) -> None:
+    monkeypatch.setattr(prefixes, "MOST_OF_ALL", 10)
+    index, chain = Prefixes(), blocks_of(asked("x" * 6000))
+    index.sent(ONE, chain)
+    assert len(chain) > 20
+    assert index.matched(ONE, chain) == 10
+
+
 def test_an_engine_that_starts_anew_has_nothing() -> None:
     index, chain = Prefixes(), blocks_of(asked("x" * 2000))
     (replica,) = replicas((0, 9))
