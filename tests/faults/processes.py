@@ -187,15 +187,16 @@ class GatewayProcess(Process):
         *,
         sections: Mapping[str, Any] | None = None,
         max_in_flight: int = 1024,
+        data: Path | None = None,
         **how: Any,
     ) -> None:
-        """Describe it: `sections` are laid over its configuration, one level deep."""
-        self.data = folder / "data"
+        """Describe it: `sections` are laid over its configuration, one level deep. `data` is its data folder."""
+        self.data = data or folder / "data"
         self._run = self.data / "run"
         self.address = ("", 0)
         self.admin_address: tuple[str, int] | None = None
         config: dict[str, Any] = {
-            "data_dir": str(folder / "data"),
+            "data_dir": str(self.data),
             "server": {"listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0"},
             "auth": {"mode": "anonymous"},
             "logging": {"format": "json"},
