@@ -46,6 +46,7 @@ from gateway.audit import AuditError, AuditLog
 from gateway.auth.directory.directory import Directory
 from gateway.auth.private import KeyFileError
 from gateway.balancer import POLICIES
+from gateway.budgets import Budgets
 from gateway.core.errors import StoreUnavailable
 from gateway.core.outcome import End
 from gateway.counting import counters_of
@@ -134,6 +135,8 @@ class Gateway:
     identity: Identity
     limiter: Limiter
     counters: Counters
+    budgets: Budgets | None
+    """`None` where there are none, or no records of usage."""
     discoveries: tuple[Discovery, ...]
     app: AsgiDriver
     admin: FastAPI
@@ -277,6 +280,9 @@ def build(
         discoveries=_discoveries(config, paths, lambda id_: catalog.is_flowing(id_, clock())),
         limiter=limiter,
         counters=counters,
+        budgets=Budgets(allowances, counters, database, now=now)
+        if allowances.has_budgets and config.ledger.enabled
+        else None,
         app=AsgiDriver(
             proxy,
             public_app(
@@ -407,6 +413,8 @@ async def serve(
         spool = _spool(config, paths)
         gateway = build(config, paths, on_end=on_end, sink=spool)
         await _know_callers(gateway)
+        if gateway.budgets is not None:
+            await gateway.budgets.recount()
         if spool is not None:
             spool.open()
         _fit(gateway.guard, descriptors.raise_limit())
@@ -453,6 +461,8 @@ async def _running(
     background += [follow() for follow in gateway.identity.followers]
     if isinstance(gateway.counters, SharedCounters):
         background.append(gateway.counters.run())
+    if gateway.budgets is not None:
+        background.append(gateway.budgets.run())
     with Stop().on_signals() as stop:
         serving = [
             asyncio.create_task(server.serve(sockets=[listener.socket]))

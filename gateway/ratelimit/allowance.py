@@ -115,6 +115,20 @@ class Allowances:
         ]
         return any(_limits(each) for each in every)
 
+    @property
+    def has_budgets(self) -> bool:
+        """Whether anything is limited by the day or month."""
+        every = [
+            *self.defaults.values(),
+            *(each for level in self.parties.values() for each in level.values()),
+        ]
+        every += [single for each in every for single in each.models.values()]
+        return any(
+            amount is not None and isinstance(KINDS[name].period, Calendar)
+            for each in every
+            for name, amount in each.amounts.items()
+        )
+
     def of(self, level: Level, name: str) -> Allowance:
         """What `name` may use."""
         own = self.parties.get(level, {}).get(name, NOTHING)

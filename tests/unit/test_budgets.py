@@ -1,0 +1,86 @@
+"""Budgets go on from the records of usage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from config.schema import Config
+from gateway.allowances import allowances_of
+from gateway.budgets import Budgets
+from gateway.core.errors import StoreUnavailable
+from gateway.ledger.store import UsageStore
+from gateway.ratelimit.base import Calendar, Rule, Unit
+from gateway.ratelimit.memory import MemoryCounters
+from gateway.store import Database, sqlite
+from tests.support.clock import Clock
+from tests.support.usage import AT, ended, who
+
+DAY = 86_400
+ALLOWANCES = allowances_of(
+    Config.model_validate(
+        {
+            "limits": {
+                "default": {"team": {"tokens_per_day": 1000, "requests_per_minute": 5}},
+                "users": {"ann": {"cost_per_month": 1.0}},
+                "keys": {"key-a": {"models": {"big": {"tokens_per_month": 500}}}},
+            },
+            "prices": {"big": {"input": 1000.0, "cached_input": 500.0, "output": 2000.0}},
+        }
+    )
+)
+ROWS = [
+    ended("1", who=who("a")),
+    ended("2", who=who("a", user="ann", model="big")),
+    ended("3", who=who("b")),
+    ended("4", who=who("a"), at=AT - DAY),
+    ended("5", who=who("a", user="ann", model="big"), at=AT - DAY),
+    ended("6", who=who("a", user="ann", model="big"), at=AT - 60 * DAY),
+]
+"""Each of 10 tokens in, 2 of them cached, and 5 out."""
+
+
+def left(counters: MemoryCounters, key: str, unit: Unit, limit: int, period: Calendar) -> int:
+    taken = counters.take([Rule(key, unit, limit, period)], [0], None)
+    return taken.left[0]
+
+
+async def test_a_gateway_that_starts_knows_what_was_spent(tmp_path: Path) -> None:
+    database = Database(sqlite(tmp_path / "usage.db"))
+    counters = MemoryCounters(clock=Clock(), wall=lambda: AT)
+    try:
+        store = UsageStore(database, retention_days=90, daily_retention_days=800, now=lambda: AT)
+        await store.add(ROWS)
+        budgets = Budgets(ALLOWANCES, counters, database, now=lambda: AT)
+        assert await budgets.recount()
+        assert await budgets.recount()  # what is counted again is not counted twice
+    finally:
+        await database.close()
+    assert left(counters, "team:a|tokens|day", Unit.TOKENS, 1000, Calendar.DAY) == 1000 - 30
+    assert left(counters, "team:b|tokens|day", Unit.TOKENS, 1000, Calendar.DAY) == 1000 - 15
+    big = "key:key-a|model:big|tokens|month"
+    assert left(counters, big, Unit.TOKENS, 500, Calendar.MONTH) == 500 - 30
+    cost = 2 * (8 * 1000 + 2 * 500 + 5 * 2000)
+    assert left(counters, "user:ann|cost|month", Unit.COST, 1_000_000, Calendar.MONTH) == 1_000_000 - cost
+
+
+async def test_a_database_that_does_not_answer_is_told_of_and_stops_nobody(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    async def fails(*_: object) -> None:
+        raise StoreUnavailable("no")
+
+    monkeypatch.setattr("gateway.budgets.answer", fails)
+    counters = MemoryCounters(clock=Clock(), wall=lambda: AT)
+    database = Database(sqlite(tmp_path / "usage.db"))
+    assert not await Budgets(ALLOWANCES, counters, database, now=lambda: AT).recount()
+    assert "budgets not counted" in caplog.text
+
+
+def test_only_limits_on_days_and_months_are_budgets() -> None:
+    assert ALLOWANCES.has_budgets
+    rates = {
+        "limits": {"default": {"key": {"requests_per_minute": 5, "models": {"m": {"tokens_per_minute": 1}}}}}
+    }
+    assert not allowances_of(Config.model_validate(rates)).has_budgets
