@@ -54,10 +54,12 @@ class Desk:
         self.asked[asked.id] = asked
         self.live += 1
         caller = _Caller(self, asked, then)
-        headers = (
+        headers = [
             (b"authorization", b"Bearer " + self._credentials[number]),
             (b"x-request-id", asked.id.encode()),
-        )
+        ]
+        if workload.deadline is not None:
+            headers.append((b"x-request-deadline-ms", b"%d" % (workload.deadline * 1000)))
         exchange = caller.exchange = self.proxy.open(CHAT, headers, caller)
         if workload.patience is not None:
             self._loop.call_later(workload.patience, caller.hang_up)

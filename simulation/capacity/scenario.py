@@ -195,6 +195,9 @@ class Workload(Section):
         False, description="Whether requests name their prefix or conversation as a key."
     )
     stream: bool = Field(True, description="Whether answers are streamed.")
+    deadline: Positive | None = Field(
+        None, description="Seconds that a caller gives its request: told to the gateway as x-request-deadline-ms."
+    )
     patience: Positive | None = Field(None, description="Seconds after which a caller hangs up.")
     goal: Goal = Field(Goal(), description="What makes an answer a good one.")
     begins: Seconds = Field(0.0, description="Seconds from the start to its first arrival.")
