@@ -196,7 +196,8 @@ class Workload(Section):
     )
     stream: bool = Field(True, description="Whether answers are streamed.")
     deadline: Positive | None = Field(
-        None, description="Seconds that a caller gives its request: told to the gateway as x-request-deadline-ms."
+        None,
+        description="Seconds that a caller gives its request: told to the gateway as x-request-deadline-ms.",
     )
     patience: Positive | None = Field(None, description="Seconds after which a caller hangs up.")
     goal: Goal = Field(Goal(), description="What makes an answer a good one.")
