@@ -17,6 +17,7 @@ from gateway.core.outcome import End
 from gateway.fleet.endpoint import Condition, Endpoint, Sighting
 from gateway.proxy.edge import edge_protocol
 from gateway.proxy.guarded import guarded_protocol
+from gateway.proxy.isolation import Isolation, Share
 from gateway.proxy.proxy import SWEEP_EVERY
 from simulation.actors.aside import Later
 from simulation.actors.client import GATEWAY
@@ -58,6 +59,8 @@ class GatewayProcess:
             aside=Later(loop),
         )
         parts = self.parts
+        # The secret of the salts is a file's in the product: the same one in every process here, and nothing on disk.
+        parts.proxy.isolation = Isolation(Share(parts.config.isolation.share_prefixes), lambda: bytes(32))
         protocol = (
             edge_protocol(parts.proxy, parts.guard)
             if settings.driver == "edge"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from operator import attrgetter
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -69,9 +70,9 @@ def _compare(target: Target, speed: Speed, rounds: int, rate: float, seconds: fl
         pairs.append((asyncio.run(real(target, lines)), simulated(speed, lines)))
         _say(f"round {seed}, {len(lines)} requests", *pairs[-1])
     for name, get in (
-        ("first token p95, as callers see it", lambda waits: waits.p95),
-        ("first token, mean in the engine", lambda waits: waits.inside),
-        ("a token, mean in the engine", lambda waits: waits.per_token),
+        ("first token p95, as callers see it", attrgetter("p95")),
+        ("first token, mean in the engine", attrgetter("inside")),
+        ("a token, mean in the engine", attrgetter("per_token")),
     ):
         ratios = [get(model) / get(engine) for engine, model in pairs]
         typer.echo(

@@ -14,6 +14,7 @@ from gateway.core.call import Principal, Tier
 from gateway.core.errors import Unauthenticated
 from gateway.fleet.endpoint import Condition, Endpoint, Sighting, UnixAddress
 from gateway.fleet.scraper import Scraper
+from gateway.proxy.isolation import Isolation, Share
 from gateway.proxy.proxy import SWEEP_EVERY
 from gateway.transport.page import Page
 from simulation.actors.aside import Later
@@ -101,6 +102,7 @@ class _Stage:
             clock=loop.time,
             rng=Random(f"{load.seed}/scraper"),
         )
+        proxy.isolation = Isolation(Share(config.isolation.share_prefixes), lambda: bytes(32))  # not a file's secret
         proxy.authenticator = _Tenants(load.workloads)
         self._sources = [
             Source(
