@@ -4,7 +4,7 @@
     held      tokens that the calls it holds still need, for its size; a token of an answer counts as four
     foreign   the same for sequences of others, by the engine's own count: the older that is, the less
     kv        grows as the engine's KV cache fills up: it would put sequences back, and compute them again
-    slow      what all that takes longer there than with its peers
+    slow      what all that takes longer there than with its peers, beyond what chance makes of it
 
 Our own count of what it holds is exact and at once, so that and not the engine's word decides between two that are
 alike. Among those that cost nearly the same the turn decides. Nothing brings a replica above its bound.
@@ -30,6 +30,9 @@ KV_TIGHT = 0.85
 """Share of a KV cache from which on there is little room."""
 KV_CALLS = 4.0
 """Calls that a full KV cache weighs as much as."""
+USUAL_SLOWNESS = 2.0
+"""Times as long as its peers that one long prompt can make a replica seem to take. To follow that would be to follow
+chance: it made first tokens a fifth later than fewest calls did (config/scenarios/unique-prompts.yaml)."""
 _KEEP_EVERY = 1024
 
 
@@ -110,7 +113,7 @@ class Scored:
             if r.freshness:
                 foreign, kv = _reported(r, each)
             cost = prefill + held + foreign + kv
-            slow = cost * (r.pace.slowness - 1.0)
+            slow = cost * max(0.0, r.pace.slowness - USUAL_SLOWNESS)
             weighed.append((cost + slow, (prefill, held, foreign, kv, slow)))
         return weighed
 

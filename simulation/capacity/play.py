@@ -11,8 +11,8 @@ from simulation.capacity.scenario import Arrivals, Closed, Engines, Scenario, Wo
 from simulation.capacity.trace import TraceLine
 from simulation.world.loop import START
 
-CAPACITY_SECONDS = 60.0
-CAPACITY_WARMUP = 20.0
+CAPACITY_SECONDS = 40.0
+CAPACITY_WARMUP = 10.0
 MOST_WAITING = 64
 """Callers beyond what engines hold, while capacity is measured: enough that no slot is ever free."""
 

@@ -102,7 +102,9 @@ class _Stage:
             clock=loop.time,
             rng=Random(f"{load.seed}/scraper"),
         )
-        proxy.isolation = Isolation(Share(config.isolation.share_prefixes), lambda: bytes(32))  # not a file's secret
+        proxy.isolation = Isolation(
+            Share(config.isolation.share_prefixes), lambda: bytes(32)
+        )  # not a file's secret
         proxy.authenticator = _Tenants(load.workloads)
         self._sources = [
             Source(

@@ -84,12 +84,18 @@ def test_our_own_calls_are_not_counted_twice() -> None:
 
 def test_a_slower_one_gets_less() -> None:
     policy, members = Scored(), replicas((2, 50), (2, 50))
-    members[0].pace.slowness = 1.5
+    members[0].pace.slowness = 2.5
     for each in members:
         each.decode_tokens = 256
     assert chosen(policy, members, call()) is members[1]
     members[1].decode_tokens = 512
     assert chosen(policy, members, call()) is members[0]
+
+
+def test_one_that_only_had_a_long_prompt_gets_no_less() -> None:
+    policy, members = Scored(), replicas((2, 50), (2, 50))
+    members[0].pace.slowness = 1.9
+    assert {policy.choose(members, call()) for _ in range(4)} == set(members)
 
 
 def test_the_terms_add_up_to_the_score() -> None:
