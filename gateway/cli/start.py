@@ -14,7 +14,7 @@ from gateway.cli.instance import InstanceRecord, read_record
 from gateway.cli.output import Voice
 from gateway.cli.screen import Screen
 from gateway.cli.setting import Setting
-from gateway.cli.upstreams import configured_models
+from gateway.cli.upstreams import configured_models, first_models
 
 _LOOK_EVERY_S: Final = 0.1
 _ASK_EVERY_S: Final = 0.25
@@ -33,7 +33,7 @@ class Start:
         """Show the screen once the gateway listens, and a line for each model when the gateway can call it."""
         clock = asyncio.get_running_loop().time
         began = clock()
-        for line in self._screen(await self._listening()).lines():
+        for line in (await self._screen(await self._listening())).lines():
             self._voice.tell(line)
         waiting = configured_models(self._setting.config)
         while waiting:
@@ -52,10 +52,10 @@ class Start:
                 return record
             await asyncio.sleep(_LOOK_EVERY_S)
 
-    def _screen(self, gateway: InstanceRecord) -> Screen:
+    async def _screen(self, gateway: InstanceRecord) -> Screen:
         return Screen(
             url=gateway.url,
-            models=configured_models(self._setting.config),
+            models=await first_models(self._setting.config),
             needs_key=self._setting.config.auth.mode == "keys",
             new_key=self._new_key,
             admin_url=gateway.admin_url,
