@@ -39,6 +39,7 @@ from gateway.api.admin import directory as admin_directory
 from gateway.api.admin import fleet as admin_fleet
 from gateway.api.admin import requests as admin_requests
 from gateway.api.admin import settings as admin_settings
+from gateway.api.admin import usage as admin_usage
 from gateway.api.admin.build import admin_app
 from gateway.api.admin.door import AdminRoute, Door
 from gateway.api.control import public_app
@@ -297,7 +298,14 @@ def build(
             health_routes(detailed=True),
             registry,
             door,
-            _administration(door.route_class(), config, identity, catalog, proxy, recorder, clock),
+            [
+                *_administration(door.route_class(), config, identity, catalog, proxy, recorder, clock),
+                *(
+                    [admin_usage.router(door.route_class(), database, now=now)]
+                    if config.ledger.enabled
+                    else []
+                ),
+            ],
             own_version(),
         ),
         audit=audit,

@@ -47,6 +47,7 @@ class Administration:
         await self._client.aclose()
         self.parts.aside.close()
         await self.parts.transport.close()
+        await self.parts.database.close()
 
 
 @contextlib.asynccontextmanager
