@@ -34,7 +34,8 @@ class Reconciling:
             load = replica.load
             if load is None or load.prompt_tokens is None or load.generation_tokens is None:
                 continue
-            if _rests(replica) or now - self._compared.get(name, -LONGEST) >= LONGEST:
+            # The first look too waits for a rest: a page from before the first calls would leave them out for good.
+            if _rests(replica) or now - self._compared.setdefault(name, now) >= LONGEST:
                 self._compared[name] = now
                 self._reconciler.compare(name, int(load.prompt_tokens), int(load.generation_tokens))
 

@@ -83,3 +83,23 @@ def test_an_engine_is_looked_at_when_it_rests_and_each_minute_if_it_never_does(l
     catalog.publish("s", [])
     reconciling.sweep()
     assert reconciler.drift == {}
+
+
+def test_a_page_from_before_the_first_calls_is_no_first_look(ledger):
+    clock = Clock()
+    catalog = Catalog(clock=clock)
+    endpoint = Endpoint("e", UnixAddress("/e"), "vllm", (("m", "m"),), None, 8, 1.0)
+    catalog.publish("s", [Sighting(endpoint, Condition.READY)])
+    (replica,) = catalog.replicas()
+    reconciler = Reconciler(ledger)
+    reconciling = Reconciling(catalog, reconciler, clock=clock)
+    replica.saw(Load(0.0, 0.0, prompt_tokens=0.0, generation_tokens=0.0), clock())
+    clock.advance(1)
+    use(ledger, 10, 5)
+    replica.heard(clock())
+    reconciling.sweep()
+    assert reconciler.drift == {}
+    clock.advance(1)
+    replica.saw(Load(0.0, 0.0, prompt_tokens=10.0, generation_tokens=5.0), clock())
+    reconciling.sweep()
+    assert reconciler.drift["e"] == (0, 0)
