@@ -31,12 +31,15 @@ async def test_what_holds_the_loop_up_is_named_once(caplog: pytest.LogCaptureFix
         with caplog.at_level(logging.WARNING):
             await asyncio.sleep(0)
             hold_up(told)
-        (record,) = caplog.records
+        # On a busy machine the loop may be held up by others too.
+        (record,) = [
+            each for each in caplog.records if any(line.startswith("hold_up (") for line in each.stack)
+        ]
         assert record.seconds >= HELD_UP_SECONDS
-        assert any(line.startswith("hold_up (") for line in record.stack)
         await asyncio.sleep(0.2)
-        assert watchdog.worst_lag() >= HELD_UP_SECONDS
-        assert watchdog.worst_lag() < HELD_UP_SECONDS
+        worst = watchdog.worst_lag()
+        assert worst >= HELD_UP_SECONDS
+        assert watchdog.worst_lag() < worst  # it was told, and counts no more
     finally:
         logger.removeHandler(listener)
         beating.cancel()
