@@ -120,7 +120,7 @@ def _have_a_past(gateway: Gateway) -> None:
     gateway.admission._policies["tiny"] = POLICIES["scored"]()
     for replica in gateway.catalog.replicas():
         replica.saw(
-            Load(running=0.0, waiting=0.0, kv_usage=0.0, prompt_tokens=0.0, generation_tokens=0.0), 0.0
+            Load(running=0.0, waiting=0.0, kv_usage=0.0, prompt_tokens=0.0, generation_tokens=0.0), 1.0
         )
         for _ in range(ENOUGH):
             replica.pace.first.take(0.1)
