@@ -59,9 +59,7 @@ def _settings(rng: random.Random, weather: Weather) -> Settings:
         drain=_seconds(rng, 0.2, 3.0),
         max_queue=rng.choice((0, 1, 3, 50)),
         max_body_bytes=(400 if weather.is_on("large body") else 16) * 1024,
-        policy=rng.choice(
-            ("scored", "least_requests", "least_tokens", "round_robin", "session", "prefix")
-        ),
+        policy=rng.choice(("scored", "least_requests", "least_tokens", "round_robin", "session", "prefix")),
         ordering=rng.choice(("fair", "fair", "fifo")),
         limit=rng.choice(("fixed", "adaptive")),
         when_empty=rng.choice(("refuse", "wait")),
