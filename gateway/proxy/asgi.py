@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.openai.operations import OPERATIONS
 from gateway.proxy.client import Client, Headers, Part
-from gateway.proxy.exchange import exhausted
+from gateway.proxy.endings import exhausted
 from gateway.proxy.proxy import too_large
 
 if TYPE_CHECKING:

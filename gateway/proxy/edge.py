@@ -21,7 +21,7 @@ from gateway.core.call import Operation
 from gateway.core.errors import GatewayError
 from gateway.openai.operations import OPERATIONS
 from gateway.proxy.client import ABORT, BROKEN, LAST, MORE, Client, Headers, Part
-from gateway.proxy.exchange import exhausted
+from gateway.proxy.endings import exhausted
 from gateway.proxy.guard import Guard
 from gateway.proxy.guarded import STATUS_LINES, GuardedProtocol
 from gateway.proxy.proxy import too_large

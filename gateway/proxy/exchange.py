@@ -4,16 +4,6 @@ It is told events by the two protocols it stands between and answers with calls 
 task, never awaits, and takes time and randomness from its `Proxy`. It owns everything the call holds - the place in the
 queue, the reservation, the lease on a replica, the sending - and its one end, `_end`, is the only way they are given back.
 
-    READING     credentials checked, the body is arriving
-    PARSING     a large body is read in another thread
-    RESERVING   the limits that it is under are counted somewhere else
-    WAITING     in the model's queue
-    DISPATCHED  sent to an engine, nothing heard
-    HEAD        the engine answered, no content of it has reached the client
-    STREAMING   content has reached the client
-    DONE        over, well or refused by the engine for the client's own fault
-    FAILED      over, badly
-
 The head of the client's answer is held back until STREAMING, or until a whole answer is there: what fails before that
 becomes a proper status, or is sent again to another replica.
 """
@@ -21,17 +11,13 @@ becomes a proper status, or is sent again to another replica.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from enum import StrEnum
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gateway.admission import Ended, Lease, Ticket
 from gateway.core.call import Call, Envelope, Operation, Principal
 from gateway.core.errors import (
-    ConnectFailed,
     CutShort,
-    DeadlineExceeded,
-    Exhausted,
     GatewayError,
     LimitsUnavailable,
     ModelNotFound,
@@ -39,10 +25,7 @@ from gateway.core.errors import (
     Quarantined,
     QueueFull,
     RequestTimeout,
-    StoreUnavailable,
     StreamInterrupted,
-    UpstreamLost,
-    UpstreamTimeout,
 )
 from gateway.core.outcome import Attempt, Choice, End, Outcome, Trail, Usage
 from gateway.fleet.pool import Pool
@@ -56,8 +39,24 @@ from gateway.openai.structure import LARGE_BYTES
 from gateway.openai.tiers import Echo, acceptable, tier_of, with_priority
 from gateway.proxy.aside import Cancellable
 from gateway.proxy.client import ABORT, BROKEN, LAST, MORE, Client, Headers
+from gateway.proxy.endings import ENDED_BY, FAULT_OF, error_of, exhausted, too_long, unrecorded
 from gateway.proxy.quarantine import Standing
 from gateway.proxy.retry import UNTOUCHED, Decision, Fault, Situation, decide
+from gateway.proxy.states import (
+    DISPATCHED,
+    DONE,
+    EARLY,
+    FAILED,
+    HEAD,
+    NEXT,
+    OVER,
+    PARSING,
+    READING,
+    RESERVING,
+    STREAMING,
+    WAITING,
+    State,
+)
 from gateway.ratelimit.limiter import Reserving
 from gateway.ratelimit.reservation import Reservation
 from gateway.transport import Loss, Sending
@@ -85,49 +84,6 @@ _STREAM_HEADERS = (
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 )
-_LOSSES: Mapping[Loss, Fault] = {
-    Loss.REFUSED: Fault.REFUSED,
-    Loss.OURS: Fault.OURS,
-    Loss.STALE: Fault.STALE,
-    Loss.LOST: Fault.LOST,
-    Loss.GARBAGE: Fault.GARBAGE,
-}
-_ENDED: Mapping[Fault, Ended] = {
-    Fault.REFUSED: Ended.REFUSED,
-    Fault.BUSY: Ended.BUSY,
-    Fault.OURS: Ended.UNJUDGED,
-}
-"""How a fault ends the lease; any other is the engine's failure."""
-
-
-class State(StrEnum):
-    """Where a call is in its life. A string, because an `Enum` hashes itself in Python, twice for each transition."""
-
-    READING = "reading"
-    PARSING = "parsing"
-    RESERVING = "reserving"
-    WAITING = "waiting"
-    DISPATCHED = "dispatched"
-    HEAD = "head"
-    STREAMING = "streaming"
-    DONE = "done"
-    FAILED = "failed"
-
-
-READING, PARSING, RESERVING, WAITING, DISPATCHED, HEAD, STREAMING, DONE, FAILED = State
-_NEXT: Mapping[State, frozenset[State]] = {
-    READING: frozenset({PARSING, RESERVING, WAITING, DISPATCHED, FAILED}),
-    PARSING: frozenset({RESERVING, WAITING, DISPATCHED, FAILED}),
-    RESERVING: frozenset({WAITING, DISPATCHED, FAILED}),
-    WAITING: frozenset({DISPATCHED, FAILED}),
-    DISPATCHED: frozenset({HEAD, DISPATCHED, WAITING, FAILED}),
-    HEAD: frozenset({STREAMING, DISPATCHED, WAITING, DONE, FAILED}),
-    STREAMING: frozenset({DONE, FAILED}),
-    DONE: frozenset(),
-    FAILED: frozenset(),
-}
-_EARLY = frozenset({READING, PARSING, RESERVING})
-_OVER = frozenset({DONE, FAILED})
 _UNFINISHED = frozenset({Outcome.CLIENT_GONE, Outcome.EVICTED})
 """Ends for which the engine is not to blame: what it did until then was done for the caller."""
 _NO_TOKENS = Usage()
@@ -283,7 +239,7 @@ class Exchange:
     def _parsed(self, read: Envelope | GatewayError) -> None:
         """The body was read, or found wrong."""
         self._parsing = None
-        if self.state in _OVER:  # while it was read, its client left, or its time was over
+        if self.state in OVER:  # while it was read, its client left, or its time was over
             return
         if isinstance(read, GatewayError):
             self.refuse(read)
@@ -350,7 +306,7 @@ class Exchange:
 
     def refuse(self, error: GatewayError) -> None:
         """Answer `error`: for what is wrong with the request, and whatever ends it before content was sent."""
-        if self.state in _OVER:
+        if self.state in OVER:
             return
         headers = [*errors.headers_of(error), *self._own_headers()]
         self._end(FAILED, Outcome(error.outcome), error.status, error.code)
@@ -358,7 +314,7 @@ class Exchange:
 
     def client_gone(self) -> None:
         """The client's connection is closed. The engine is told by the closing of ours, at once, in every phase."""
-        if self.state in _OVER:
+        if self.state in OVER:
             return
         if self._is_complete():
             self._end(DONE, _ANSWERED, _OK, None, _WELL)
@@ -368,7 +324,7 @@ class Exchange:
 
     def cut(self, error: GatewayError) -> None:
         """End the call because the gateway stops; `error` tells one that was sent to no engine."""
-        if self.state in _OVER:
+        if self.state in OVER:
             return
         if self._is_complete():
             self._complete(b"")
@@ -469,7 +425,7 @@ class Exchange:
         if self._is_complete():
             self._complete(b"")
         else:
-            self._fault(_LOSSES[loss])
+            self._fault(FAULT_OF[loss])
 
     def tick(self, now: float) -> None:
         """Time has passed: end what has waited too long. Waiting in the queue is bounded by the queue."""
@@ -477,14 +433,14 @@ class Exchange:
         if self._lease is not None and self._is_stuck(self._lease.replica, now):
             self._fault(Fault.STUCK)
             return
-        if self.state in _EARLY:
+        if self.state in EARLY:
             self._tick_early(now)
         elif self.state is STREAMING:
             self._tick_streaming(now)
         elif self._dispatched_at is not None:
             is_stream = self._envelope is not None and self._envelope.stream
             if now > self._deadline:
-                self._give_up(_too_long(), Ended.UNJUDGED)
+                self._give_up(too_long(), Ended.UNJUDGED)
             elif is_stream and now - self._dispatched_at > timeouts.first_token:
                 self._fault(Fault.TIMEOUT)
 
@@ -502,7 +458,7 @@ class Exchange:
             if now - self._arrived > self._proxy.timeouts.body:
                 self.refuse(RequestTimeout("The request body did not arrive in time."))
         elif now > self._deadline:
-            self.refuse(_too_long())
+            self.refuse(too_long())
         elif self.state is RESERVING and now > self._queue_until:
             self.refuse(LimitsUnavailable("The limits of this key could not be checked in time."))
 
@@ -523,7 +479,7 @@ class Exchange:
             if paused is None and now - self._last_heard > _LAST_CHUNK_SECONDS:
                 self._complete(b"")
         elif now > self._deadline:
-            self._give_up(_too_long(), Ended.UNJUDGED)
+            self._give_up(too_long(), Ended.UNJUDGED)
         elif paused is None and now - self._last_heard > stall:
             self._fault(Fault.TIMEOUT)
 
@@ -641,7 +597,7 @@ class Exchange:
         """The engine failed this call. `out` is what of its stream may still go to the client."""
         self._close_sending()
         self._failed_by = fault
-        ended = _ENDED.get(fault, Ended.FAILED)
+        ended = ENDED_BY.get(fault, Ended.FAILED)
         decision = decide(fault, self._situation())
         if fault is Fault.LOST or fault is Fault.STALE:  # an engine that dies closes its kept connections too
             self._strike()
@@ -653,7 +609,7 @@ class Exchange:
             return
         if decision is Decision.MOVE and self._move(fault, ended):
             return
-        self._give_up(_error_of(fault, self._proxy.timeouts.retry_after), ended, out)
+        self._give_up(error_of(fault, self._proxy.timeouts.retry_after), ended, out)
 
     def _situation(self) -> Situation:
         proxy, pool, lease = self._proxy, self._pool, self._lease
@@ -867,7 +823,7 @@ class Exchange:
         return self._scanner is not None and self._scanner.verdict is COMPLETE
 
     def _enter(self, state: State) -> None:
-        if state not in _NEXT[self.state]:
+        if state not in NEXT[self.state]:
             raise RuntimeError(f"{self!r} cannot become {state.value}")
         self.state = state
 
@@ -896,30 +852,3 @@ class Exchange:
                 total,
             )
         return b"total;dur=%.1f" % total
-
-
-def _too_long() -> DeadlineExceeded:
-    return DeadlineExceeded("The request took longer than it may.")
-
-
-def exhausted() -> Exhausted:
-    """The refusal of what there is no memory, descriptor or port for."""
-    return Exhausted("The gateway has no room for one more request now. Try again later.", retry_after=1)
-
-
-def unrecorded() -> StoreUnavailable:
-    """The refusal of what could not be written down."""
-    return StoreUnavailable("Usage cannot be recorded now. Try again later.", retry_after=5)
-
-
-def _error_of(fault: Fault, retry_after: int) -> GatewayError:
-    """What the client is told when a fault is final."""
-    if fault is Fault.REFUSED:
-        return ConnectFailed("The engine cannot be reached. Try again later.", retry_after=retry_after)
-    if fault is Fault.BUSY:
-        return QueueFull("Every engine of this model is busy. Try again later.", retry_after=retry_after)
-    if fault is Fault.OURS:
-        return exhausted()
-    if fault is Fault.TIMEOUT or fault is Fault.STUCK:
-        return UpstreamTimeout("The engine did not answer in time.")
-    return UpstreamLost("The engine failed before it answered.")

@@ -32,9 +32,11 @@ from gateway.openai.rules import Rules
 from gateway.proxy.aside import Aside, AtOnce
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.client import Client
-from gateway.proxy.exchange import Exchange, State, exhausted
+from gateway.proxy.endings import exhausted
+from gateway.proxy.exchange import Exchange
 from gateway.proxy.isolation import Isolation
 from gateway.proxy.quarantine import Quarantine
+from gateway.proxy.states import State
 from gateway.ratelimit.limiter import Limiter
 from gateway.transport import Transport
 

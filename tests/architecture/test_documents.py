@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.outcome import Outcome
-from gateway.proxy.exchange import _NEXT, State
+from gateway.proxy.states import NEXT, State
 from tests.architecture.cli import parse
 from tests.architecture.repository import ROOT, tracked
 from tests.architecture.tables import TABLES, error_classes, scraped, with_table
@@ -76,7 +76,7 @@ def test_metrics_named_in_the_text_exist() -> None:
 def test_every_transition_of_an_exchange_is_in_the_diagram() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     drawn = set(re.findall(r"^    ([A-Z]+) --> ([A-Z]+)", page, re.MULTILINE))
-    assert drawn == {(state.name, following.name) for state in State for following in _NEXT[state]}
+    assert drawn == {(state.name, following.name) for state in State for following in NEXT[state]}
 
 
 @pytest.mark.parametrize("page", BY_NAME)

@@ -13,9 +13,10 @@ from gateway.openai.sse import Scanner, Verdict
 from gateway.proxy import exchange, retry
 from gateway.proxy.client import Part
 from gateway.proxy.edge import EdgeCall
-from gateway.proxy.exchange import Exchange, State
+from gateway.proxy.exchange import Exchange
 from gateway.proxy.guarded import GuardedProtocol
 from gateway.proxy.proxy import Proxy
+from gateway.proxy.states import State
 from gateway.transport.http1 import Connection, Http1
 
 Plant = Callable[[pytest.MonkeyPatch], None]

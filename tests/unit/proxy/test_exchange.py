@@ -28,8 +28,9 @@ from gateway.openai.envelope import upstream_body
 from gateway.openai.operations import CHAT
 from gateway.openai.structure import LARGE_BYTES
 from gateway.proxy.client import Headers, Part
-from gateway.proxy.exchange import MOST_ATTEMPTS, Exchange, State
+from gateway.proxy.exchange import MOST_ATTEMPTS, Exchange
 from gateway.proxy.proxy import Proxy, Timeouts
+from gateway.proxy.states import State
 from gateway.transport import Loss, Sink
 from tests.support.aside import HeldAside
 from tests.support.clock import Clock

@@ -12,7 +12,7 @@ from hypothesis.stateful import invariant, precondition, rule
 
 from gateway.core.errors import Draining
 from gateway.core.outcome import Outcome
-from gateway.proxy.exchange import State
+from gateway.proxy.states import State
 from gateway.ratelimit.allowance import Allowance, Allowances, Level
 from gateway.ratelimit.limiter import Limiter
 from gateway.ratelimit.memory import MemoryCounters
