@@ -80,7 +80,7 @@ async def test_who_leaves_the_queue_was_never_there_for_an_engine(
     running = await begun(gateway, range(ROOM), stream=True)
     await at_work_becomes(engine, ROOM)
     waiting = await begun(gateway, range(1000, 1000 + CLIENTS), stream=False)
-    model = 'cascadia_queue_waiting{model="model"}'
+    model = 'cascadia_queue_waiting{model="model",tier="default"}'
     await asyncio.to_thread(
         wait_until,
         lambda: gateway.metric(model) == CLIENTS,

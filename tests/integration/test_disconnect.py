@@ -145,7 +145,7 @@ def test_a_client_that_leaves_the_queue_never_reaches_the_engine(tmp_path: Path)
         with asking(product, "first", stream=True) as first:
             read_events(first, 2)
             with asking(product, "queued", stream=True):
-                waiting = 'cascadia_queue_waiting{model="tiny"}'
+                waiting = 'cascadia_queue_waiting{model="tiny",tier="default"}'
                 product.until(lambda: product.metric(waiting) == 1, seconds=WAIT_SECONDS)
             product.until(lambda: product.metric(waiting) == 0, seconds=WAIT_SECONDS)
             told = call(product, "queued")
