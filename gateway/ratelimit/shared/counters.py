@@ -408,7 +408,10 @@ class _Asking:
 
     def answered(self, reply: Reply) -> None:
         """The server decided."""
-        numbers = [int(number) for number in reply.split()] if isinstance(reply, bytes) else [0, 0, 1000]
+        numbers = _numbers(reply, len(self.own))
+        if numbers is None:
+            self.lost()
+            return
         if numbers[0]:
             self._taken(numbers)
             return
@@ -471,6 +474,18 @@ class _Asking:
             hold.settle([0] * len(left))
         else:
             self._taker.taken(Taken(left, hold.settle, exceeded))
+
+
+def _numbers(reply: Reply, rules: int) -> list[int] | None:
+    """What `take.lua` answers under so many rules; `None` for what it never does."""
+    try:
+        numbers = [int(number) for number in reply.split()] if isinstance(reply, bytes) else []
+    except ValueError:
+        return None
+    if len(numbers) == 3 * rules + 1 and numbers[0] == 1:
+        return numbers
+    is_refusal = len(numbers) == 3 and numbers[0] == 0 and 0 <= numbers[1] < rules  # noqa: PLR2004 - a refusal has three
+    return numbers if is_refusal else None
 
 
 _: type[Counters] = SharedCounters

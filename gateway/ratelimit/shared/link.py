@@ -225,11 +225,7 @@ class Link:
                     self.close(str(error))
 
     async def _hear_beat(self) -> None:
-        reply = await self._ask(self._beat_command())
-        if not isinstance(reply, bytes):
-            raise OSError("it does not count gateways")
-        gateways, rank, born = reply.split()
-        heard = Population(int(gateways), int(rank))
+        heard, born = _heard(await self._ask(self._beat_command()))
         self._fewer = self._fewer + 1 if heard.gateways < self.population.gateways else 0
         if not self._fewer or self._fewer > _BELIEVED_AFTER:
             self.population = heard
@@ -289,6 +285,18 @@ class Link:
     def clock(self) -> Callable[[], float]:
         """Monotonic seconds."""
         return self._clock
+
+
+def _heard(reply: Reply) -> tuple[Population, bytes]:
+    """What a beat is answered with. Raises `ConnectionError` when it is anything else."""
+    try:
+        gateways, rank, born = reply.split() if isinstance(reply, bytes) else [b""] * 3
+        heard = Population(int(gateways), int(rank))
+    except ValueError:
+        raise ConnectionError("it does not count gateways") from None
+    if heard.gateways < 1 or heard.rank < 0:
+        raise ConnectionError("it counts no gateways")
+    return heard, born
 
 
 class _Answer:

@@ -84,9 +84,11 @@ async def _dial(place: Place, protocol: Callable[[], asyncio.Protocol]) -> None:
         await loop.create_unix_connection(protocol, place.path)
         return
     host, port = await _find(place)
-    await loop.create_connection(
-        protocol, host, port, ssl=place.tls, server_hostname=host if place.tls else None
-    )
+    name = host if place.tls else None
+    try:
+        await loop.create_connection(protocol, host, port, ssl=place.tls, server_hostname=name)
+    except (ValueError, OverflowError) as error:  # no host's name, no port
+        raise ConnectionError(f"{host!r}, port {port}: {error}") from error
 
 
 async def _find(place: Place) -> tuple[str, int]:
@@ -101,8 +103,8 @@ async def _find(place: Place) -> tuple[str, int]:
                     question = (b"SENTINEL", b"get-master-addr-by-name", place.master.encode())
                     return _master(await _ask(place, host, port, question))
                 return _owner(await _ask(place, host, port, (b"CLUSTER", b"SLOTS")), host)
-        except (OSError, TimeoutError, ErrorReply, ProtocolError, LookupError) as error:
-            trouble = error
+        except (OSError, ErrorReply, ProtocolError, LookupError, ValueError, OverflowError) as error:
+            trouble = error  # the last two: a number, a text or a host that is none
     raise ConnectionError(f"{place.kind.value}: {str(trouble) or type(trouble).__name__}")
 
 

@@ -100,3 +100,20 @@ async def test_nobody_who_knows_the_master_is_a_connection_that_cannot_be_had(ki
 
 def test_commands_that_a_parser_reads_are_those_that_we_write():
     assert Parser().feed(command(b"AUTH", b"p")) == [[b"AUTH", b"p"]]
+
+
+NO_PLACES = {
+    "no number": b"*2\r\n$4\r\nhost\r\n$4\r\nport\r\n",
+    "no text": b"*2\r\n$2\r\n\xff\xfe\r\n$4\r\n6379\r\n",
+    "no host": b"*2\r\n$2\r\na\x00\r\n$4\r\n6379\r\n",
+    "no name": b"*2\r\n$66\r\n%b.b\r\n$4\r\n6379\r\n" % (b"a" * 64),
+    "no port": b"*2\r\n$9\r\n127.0.0.1\r\n$7\r\n9999999\r\n",
+}
+
+
+@pytest.mark.parametrize("answer", NO_PLACES.values(), ids=list(NO_PLACES))
+async def test_an_odd_answer_of_a_sentinel_is_a_connection_that_cannot_be_had(answer):
+    async with serving({b"SENTINEL": answer}) as (guide, _):
+        place = place_of(f"redis://127.0.0.1:{guide}", kind=Kind.SENTINEL, master="m")
+        with pytest.raises(OSError, match=r"."):
+            await place.dial()(asyncio.Protocol)
