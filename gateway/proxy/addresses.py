@@ -7,9 +7,13 @@ past trusted addresses, and only if the peer itself is one of them.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 
 _HEADER = b"x-forwarded-for"
+_WITH_PORT = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<four>[0-9.]+))(?::[0-9]{1,5})?", re.ASCII)
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Proxies:
@@ -20,24 +24,38 @@ class Proxies:
 
     def trust(self, peer: str | None) -> bool:
         """Whether `peer` is one of ours. False for what is no address."""
-        if not self._networks or peer is None:
-            return False
-        try:
-            address = ipaddress.ip_address(peer)
-        except ValueError:
-            return False
+        address = None if peer is None else _address(peer)
+        return address is not None and self._hold(address)
+
+    def _hold(self, address: _Address) -> bool:
         return any(address in network for network in self._networks)
 
-    def origin(self, peer: str, headers: Iterable[tuple[bytes, bytes]]) -> str:
-        """The nearest address that is not a proxy of ours; `peer` when the header names none."""
-        origin = peer
+    def origin(self, peer: str, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+        """The nearest address that is not a proxy of ours; of trusted ones alone, the farthest.
+
+        `None` where a trusted proxy names nobody, or what is no address: its own would pass for that of all its callers.
+        """
+        origin = _address(peer)
+        if origin is None or not self._hold(origin):
+            return peer
         named = b",".join(value for name, value in headers if name == _HEADER)
         for part in reversed(named.split(b",")):
-            hop = part.strip().decode("latin-1")
-            try:
-                origin = str(ipaddress.ip_address(hop))
-            except ValueError:
-                return origin
-            if not self.trust(origin):
-                return origin
-        return origin
+            origin = _hop(part.strip().decode("latin-1"))
+            if origin is None or not self._hold(origin):
+                break
+        return None if origin is None else str(origin)
+
+
+def _hop(text: str) -> _Address | None:
+    """The address of one hop, which some proxies write with its port."""
+    with_port = _WITH_PORT.fullmatch(text)
+    return _address((with_port["six"] or with_port["four"]) if with_port else text)
+
+
+def _address(text: str) -> _Address | None:
+    """The address; an IPv4 one that came over IPv6 as the IPv4 one. `None` for what is none."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
