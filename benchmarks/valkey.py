@@ -112,6 +112,7 @@ async def counters_at(path: Path, patience: Patience = PATIENT) -> AsyncIterator
         name="bench",
         local=lambda: MemoryCounters(clock=time.monotonic, wall=time.time),
         clock=time.monotonic,
+        wall=time.time,
         rng=random.Random(1),
         patience=patience,
     )

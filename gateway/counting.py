@@ -46,6 +46,7 @@ def counters_of(
         name=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
         local=local,
         clock=clock,
+        wall=wall,
         rng=rng,
         refuses_alone=config.limits.without_store == "refuse",
     )

@@ -75,6 +75,7 @@ async def counting(place: Place) -> AsyncIterator[SharedCounters]:
         name="g0",
         local=lambda: MemoryCounters(clock=time.monotonic, wall=time.time),
         clock=time.monotonic,
+        wall=time.time,
         rng=random.Random(1),
         patience=valkey.CALM,
     )

@@ -132,7 +132,15 @@ async def shared(
     def local() -> Counters:
         return MemoryCounters(clock=clock, wall=wall or time.time)
 
-    counters = SharedCounters(link, scripts, name=name, clock=clock, local=local, refuses_alone=refuses_alone)
+    counters = SharedCounters(
+        link,
+        scripts,
+        name=name,
+        clock=clock,
+        wall=wall or time.time,
+        local=local,
+        refuses_alone=refuses_alone,
+    )
     running = asyncio.create_task(counters.run())
     try:
         if wait:

@@ -42,13 +42,18 @@ class Alone:
         local: Counters,
         *,
         clock: Callable[[], float],
-        owe: Callable[[Count, int], None],
+        wall: Callable[[], float],
+        owe: Callable[[Count, int, int], None],
         release: Callable[[Count, int], None],
         refuses: bool,
     ) -> None:
-        """With `refuses` nothing is guessed: every taking is `Unavailable`."""
+        """`clock` gives monotonic seconds, `wall` Unix seconds. `owe` is told where an amount was taken, and how much.
+
+        With `refuses` nothing is guessed: every taking is `Unavailable`.
+        """
         self._local = local
         self._clock = clock
+        self._wall = wall
         self._owe = owe
         self._release = release
         self._refuses = refuses
@@ -77,28 +82,33 @@ class Alone:
     def _taken(self, plan: Plan, amounts: Sequence[int], shares: Sequence[Rule], local: Taken) -> Taken:
         counted = [share not in local.exceeded for share in shares]
         left = list(local.left)
+        wall = self._wall()
+        buckets = [count.bucket_at(wall) for count in plan.counts]
         for index, count in enumerate(plan.counts):
             if count.kind == "s":
                 count.held += amounts[index]
                 left[index] = shares[index].limit - count.held
             elif counted[index] and amounts[index]:
-                self._owe(count, amounts[index])
+                self._owe(count, buckets[index], amounts[index])
 
         def settle(used: Sequence[int]) -> None:
             local.settle(_without_slots(plan, used))
             for index, count in enumerate(plan.counts):
                 if count.kind == "s":
                     self._release(count, amounts[index])
-                elif counted[index] and used[index] != amounts[index]:
-                    self._owe(count, used[index] - amounts[index])
+                elif counted[index] and used[index] > amounts[index]:
+                    self._owe(count, count.bucket_at(self._wall()), used[index] - amounts[index])
+                elif counted[index] and used[index] < amounts[index]:
+                    self._owe(count, buckets[index], used[index] - amounts[index])
 
         return Taken(left, settle, [plan.rules[index] for index, was in enumerate(counted) if not was])
 
     def _begin(self, count: Count, rule: Rule, share: Rule) -> None:
         """Take the same part of the share as was last known to be used of the whole."""
         self._known.add(count)
-        is_old = count.period_ms and self._clock() - count.left_at > count.period_ms / 1000
-        if count.kind == "s" or count.left is None or is_old or not rule.limit:
+        if count.kind == "s" or count.left is None or not rule.limit:
+            return
+        if not count.is_of_now(count.left_at, self._clock(), self._wall()):
             return
         left = max(0, min(count.left, rule.limit))
         self._local.seed(share, share.limit - share.limit * left // rule.limit)

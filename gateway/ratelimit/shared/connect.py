@@ -18,6 +18,7 @@ def shared_counters(
     name: str,
     local: Callable[[], Counters],
     clock: Callable[[], float],
+    wall: Callable[[], float],
     rng: random.Random,
     refuses_alone: bool = False,
     patience: Patience | None = None,
@@ -27,4 +28,6 @@ def shared_counters(
     link = Link(
         place.dial(), found, login=place.login, beat=beat_tail(name), clock=clock, rng=rng, patience=patience
     )
-    return SharedCounters(link, found, name=name, clock=clock, local=local, refuses_alone=refuses_alone)
+    return SharedCounters(
+        link, found, name=name, clock=clock, wall=wall, local=local, refuses_alone=refuses_alone
+    )

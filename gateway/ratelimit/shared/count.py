@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final
 
 from gateway.ratelimit.base import Calendar, Rule
@@ -13,6 +14,10 @@ STOCK_PART: Final = 8
 BUSY: Final = 20.0
 """Takes a second from which a count is worth a stock."""
 _LOOK_S: Final = 0.05
+_BUCKETS: Final = 60
+_BUCKETS_TOLD: Final = 10
+"""What is taken of a window without the server is told by so many buckets together, in the last of them: a little too
+long is safe, and a long outage leaves few amounts to tell. Less than by how much `take.lua` looks ahead."""
 _KINDS: Final = {Calendar.DAY: "d", Calendar.MONTH: "m", None: "s"}
 TAG: Final = "{cascadia}"
 """In every key, so that a Cluster keeps all of them on one node: one call takes of many counts, in one step."""
@@ -69,6 +74,24 @@ class Count:
         self._asked = now
         self._takes = 0
         self._spent = 0
+
+    def bucket_at(self, wall: float) -> int:
+        """Where the server counts what is taken at `wall`, in Unix seconds, by a clock that goes as its own."""
+        if self.kind == "d":
+            return int(wall // 86_400)
+        if self.kind == "m":
+            at = datetime.fromtimestamp(wall, UTC)
+            return at.year * 12 + at.month - 1
+        if self.kind == "s":
+            return 0
+        bucket = int(wall * 1000) // -(-self.period_ms // _BUCKETS)
+        return -(-bucket // _BUCKETS_TOLD) * _BUCKETS_TOLD
+
+    def is_of_now(self, at: float, now: float, wall: float) -> bool:
+        """Whether what was counted at `at` still is, at `now` by the same clock, which is `wall` in Unix seconds."""
+        if self.kind == "w":
+            return now - at <= self.period_ms / 1000
+        return self.bucket_at(wall - (now - at)) == self.bucket_at(wall)
 
     def note(self, amount: int) -> None:
         """A call took of it."""

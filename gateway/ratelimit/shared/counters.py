@@ -57,7 +57,10 @@ def beat_tail(name: str) -> bytes:
 
 
 class SharedCounters:
-    """Counts over `link`. `local` makes counts in this process, for an outage."""
+    """Counts over `link`. `clock` gives monotonic seconds.
+
+    For an outage, `local` makes counts in this process, and `wall` gives the Unix seconds by which its takings are dated.
+    """
 
     def __init__(
         self,
@@ -66,12 +69,14 @@ class SharedCounters:
         *,
         name: str,
         clock: Callable[[], float],
+        wall: Callable[[], float],
         local: Callable[[], Counters],
         refuses_alone: bool = False,
     ) -> None:
         self._link = link
         self._scripts = scripts
         self._clock = clock
+        self._wall = wall
         self._local = local
         self._refuses_alone = refuses_alone
         self._counts: dict[str, Count] = {}
@@ -151,8 +156,11 @@ class SharedCounters:
         count = self._count(rule)
         if count.kind not in "dm":
             return
-        self._due.replace(count, PRESENT, used, count.kind.upper())
-        count.left = rule.limit - used if count.left is None else min(count.left, rule.limit - used)
+        now, wall = self._clock(), self._wall()
+        self._due.replace(count, count.bucket_at(wall), used, count.kind.upper())
+        is_known = count.left is not None and count.is_of_now(count.left_at, now, wall)
+        count.left = min(count.left or 0, rule.limit - used) if is_known else rule.limit - used
+        count.left_at = now
         self._tell_soon()
 
     # --- asking
@@ -211,7 +219,9 @@ class SharedCounters:
 
     def owe(self, count: Count, bucket: int, amount: int) -> None:
         """Tell the server soon."""
-        if count.used is not None and self._link.is_up:
+        if bucket == PRESENT and not self._link.is_up:
+            bucket = count.bucket_at(self._wall())
+        if count.used is not None and self._link.is_up and bucket in (PRESENT, count.used[0]):
             count.used = count.used[0], count.used[1] + amount
         self._due.owe(count, bucket, amount)
         self._tell_soon()
@@ -288,6 +298,8 @@ class SharedCounters:
                 del self._counts[key]
                 self._stocked.discard(count)
                 self._plans.clear()
+        if not self._link.is_up:
+            self._due.drop_old(self._wall())
         if self._due:
             self._tell()
 
@@ -319,11 +331,13 @@ class SharedCounters:
         self._return_all()
 
     def _new_alone(self) -> Alone:
-        def owe(count: Count, amount: int) -> None:
-            self.owe(count, PRESENT, amount)
-
         return Alone(
-            self._local(), clock=self._clock, owe=owe, release=self.give_slots, refuses=self._refuses_alone
+            self._local(),
+            clock=self._clock,
+            wall=self._wall,
+            owe=self.owe,
+            release=self.give_slots,
+            refuses=self._refuses_alone,
         )
 
     # --- looking up

@@ -52,6 +52,17 @@ class Due:
             return
         self._amounts[item] = self._amounts.get(item, 0) + amount
 
+    def drop_old(self, wall: float) -> None:
+        """Forget what windows have forgotten at `wall`, in Unix seconds: an outage may be long."""
+        for item in tuple(self._amounts):
+            width = -(-item.period_ms // 60)
+            if (
+                item.what == "w"
+                and item.bucket != PRESENT
+                and (item.bucket + 2) * width + item.period_ms < wall * 1000
+            ):
+                del self._amounts[item]
+
     def replace(self, count: Count, bucket: int, amount: int, what: str) -> None:
         """Tell `amount` as it is now, in place of what was to be told before."""
         self._amounts[Item(count.name, what, count.period_ms, bucket)] = amount

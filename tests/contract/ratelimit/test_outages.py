@@ -357,3 +357,46 @@ async def test_stock_leaves_others_most_of_what_is_left_however_much_is_wanted(s
         monkeypatch.undo()
         assert [greedy._counts[rule.key].stock for rule in (MINUTE, DAY)] == [9 // 4, 900 // 4]
         assert await admitted(other, MINUTE, 20) == 7
+
+
+async def test_what_is_given_back_after_midnight_makes_no_budget_larger(server):
+    clock = Clock()
+    wall = valkey.told(clock, 1_795_564_000.0)  # 2026-11-24T23:46:40Z
+    async with gateways(server, 1, clock=clock, wall=wall) as [counters]:
+        counters._link.close("away")
+        old = counters.take([DAY], [900], Waiting())
+        assert isinstance(old, Taken)
+        await is_up(counters)
+        assert (await ask(counters, (DAY, 0))).left == [100]
+        clock.advance(1800.0)
+        assert (await ask(counters, (DAY, 500))).left == [500]
+        old.settle([0])
+        assert (await ask(counters, (DAY, 0))).left == [500]
+
+
+async def test_a_budget_told_of_before_midnight_is_not_charged_to_the_next_day(server):
+    clock = Clock()
+    wall = valkey.told(clock, 1_795_564_000.0)
+    async with gateways(server, 1, clock=clock, wall=wall) as [counters]:
+        counters._link.close("away")
+        counters.seed(DAY, 900)
+        clock.advance(1800.0)
+        await is_up(counters)
+        assert (await ask(counters, (DAY, 0))).left == [1000]
+        counters.seed(DAY, 300)
+        assert (await ask(counters, (DAY, 0))).left == [700]
+
+
+async def test_what_a_window_was_given_back_late_lets_nobody_pass_the_limit(server):
+    clock = Clock()
+    wall = valkey.told(clock, 1_795_521_600.0)
+    async with gateways(server, 1, clock=clock, wall=wall) as [counters]:
+        counters._link.close("away")
+        old = counters.take([MINUTE], [5], Waiting())
+        assert isinstance(old, Taken)
+        await is_up(counters)
+        assert (await ask(counters, (MINUTE, 0))).left == [5]
+        clock.advance(80.0)
+        assert (await ask(counters, (MINUTE, 10))).left == [0]
+        old.settle([0])
+        assert isinstance(await ask(counters, (MINUTE, 1)), Refused)

@@ -45,6 +45,7 @@ async def counters(folder, beat: bytes = b"1 0 7", take: bytes = b"x"):
         name="g",
         local=lambda: MemoryCounters(clock=time.monotonic, wall=time.time),
         clock=time.monotonic,
+        wall=time.time,
         rng=random.Random(1),
         patience=Patience(connect=5.0, answer=5.0, slow=5.0),
     )
