@@ -75,6 +75,7 @@ def identity_of(
         authenticator, publish, followers = _with_tokens(config, paths, keys, refusals, clock)
     directory = _directory(config, file, lambda: mint, database, clock, publish)
     keys.is_stale = lambda: directory.is_stale
+    keys.is_unread = lambda: directory.is_unread
     return Identity(authenticator, refusals, directory, followers)
 
 
@@ -250,6 +251,8 @@ def _with_tokens(
         )
         issuers.append((issuer, held))
     tokens = Tokens(issuers, keys, refusals, clock=clock)
+    tokens.is_stale = lambda: keys.is_stale()
+    tokens.is_unread = lambda: keys.is_unread()
 
     def publish(directory: Contents) -> None:
         keys.publish(directory)

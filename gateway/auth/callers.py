@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from gateway.auth.base import Authenticator
 from gateway.auth.directory.contents import Contents
-from gateway.auth.directory.records import Key, Secret
+from gateway.auth.directory.records import Key, Owner, Secret
 from gateway.auth.grants import Grant, grants_of
 from gateway.auth.keytext import LONGEST_CREDENTIAL, TAIL_LENGTH, Mint
 from gateway.auth.refusal import Reason, Refusals
@@ -19,6 +19,7 @@ MAX_KNOWN = 10_000
 
 
 _NOBODYS = Grant(None, Reason.UNKNOWN)
+_NOT_NOW = Grant(None, Reason.STALE)
 
 
 class Keys:
@@ -36,6 +37,8 @@ class Keys:
         self._known: dict[bytes, Grant] = {}
         self.is_stale: Callable[[], bool] = lambda: False
         """Whether an unknown key may be a good one, since the directory cannot be read."""
+        self.is_unread: Callable[[], bool] = lambda: False
+        """Whether no more than what is declared is known: whether the rest is suspended, nobody can say."""
 
     def __repr__(self) -> str:
         return f"<Keys {len(self._by_head)}>"
@@ -63,7 +66,7 @@ class Keys:
             reason = grant.refused(self._clock(), address)
             if reason is not None:
                 self._known.pop(credential, None)
-                if reason is Reason.UNKNOWN and self.is_stale():
+                if reason is Reason.STALE or (reason is Reason.UNKNOWN and self.is_stale()):
                     raise self._refusals.not_now()
                 raise self._refusals.because(reason)
         principal: Principal = grant.principal  # type: ignore[assignment] # only a refused grant has none
@@ -79,10 +82,21 @@ class Keys:
         is_first, is_second = compare_digest(digest, key.secrets[0].digest), compare_digest(digest, second)
         if not (is_first or is_second) or key is self._nobody:
             return _NOBODYS
+        if self.is_unread() and not _is_declared(key, self._directory):
+            return _NOT_NOW
         grant = grants_of(key, self._directory)[0 if is_first else 1]
         if grant.refusal is None and len(self._known) < MAX_KNOWN:
             self._known[credential] = grant
         return grant
+
+
+def _is_declared(key: Key, directory: Contents) -> bool:
+    """Whether the key and all that it belongs to are the configuration's."""
+    team = directory.teams.get(key.team)
+    above = [team, None if team is None else directory.organisations.get(team.organisation)]
+    if key.user is not None:
+        above.append(directory.users.get(key.user))
+    return all(each is not None and each.owner is Owner.DECLARED for each in (key, *above))
 
 
 _: type[Authenticator] = Keys

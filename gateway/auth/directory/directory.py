@@ -63,7 +63,8 @@ class Directory:
     ) -> None:
         """`operations` are the names a key may be restricted to; `clock` gives Unix seconds.
 
-        `stale_after` is for how many seconds the store may be away; then what is dynamic is not believed any more.
+        `stale_after` is for how many seconds the store may be away; then its keys are not believed any more. Its
+        organisations, teams and users stay: without them, what is suspended or restricted would not be.
 
         Nothing of the store is known before the first `refresh` or `publish`. `on_change` is told of each new state.
         """
@@ -129,10 +130,15 @@ class Directory:
             return False
         return self.fetched_at is None or self._clock() - self.fetched_at > self._stale_after
 
+    @property
+    def is_unread(self) -> bool:
+        """Whether nothing of the store is known: what is not declared may be suspended or restricted there."""
+        return self._stale_after is not None and self.fetched_at is None
+
     def _forget_what_is_stale(self) -> None:
         if self.is_stale and not self._is_forgotten:
             self._is_forgotten = True
-            self.contents = overlaid(self._declared, EMPTY)
+            self.contents = overlaid(self._declared, self._dynamic.with_all(Kind.KEY, {}))
             self._on_change(self.contents)
 
     def actor(self, principal: Principal) -> Actor:

@@ -68,6 +68,10 @@ class Tokens:
         self._known: dict[bytes, tuple[Principal, float]] = {}
         self.verified = 0
         """Signatures that were checked."""
+        self.is_stale: Callable[[], bool] = lambda: False
+        """Whether the team of a token may be there, since the directory cannot be read."""
+        self.is_unread: Callable[[], bool] = lambda: False
+        """Whether nobody knows yet which teams and users there are, and who is suspended."""
         for _, keys in self._issuers:
             keys.on_change = self._known.clear  # a key that its issuer withdrew takes its tokens along
 
@@ -119,8 +123,12 @@ class Tokens:
             raise _Refused(Reason.TOKEN_SIGNATURE) from None
         # From here on the claims are the issuer's own words.
         expires_at = _check_times(claims, issuer.leeway, now)
+        if self.is_unread():
+            raise self._refusals.not_now()
         principal = issuer.principal_of(claims, self._directory)
         if principal is None:
+            if self.is_stale():
+                raise self._refusals.not_now()
             raise _Refused(Reason.TOKEN_CLAIMS)
         return principal, expires_at
 

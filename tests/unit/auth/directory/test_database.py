@@ -9,7 +9,7 @@ from gateway.auth.callers import Keys
 from gateway.auth.directory.contents import Contents, contents_of
 from gateway.auth.directory.database import DatabaseStore
 from gateway.auth.directory.directory import Directory
-from gateway.auth.directory.records import Kind, Owner, Team
+from gateway.auth.directory.records import Key, Kind, Organisation, Owner, Secret, Team
 from gateway.auth.directory.rules import LOCAL
 from gateway.auth.keys import KeyFile
 from gateway.auth.keytext import Hmac, Mint
@@ -55,6 +55,7 @@ class Gateway:
             stale_after=STALE_AFTER,
         )
         self.keys.is_stale = lambda: self.directory.is_stale
+        self.keys.is_unread = lambda: self.directory.is_unread
 
     def clock(self):
         return self.now
@@ -199,3 +200,50 @@ async def test_nobody_is_let_in_before_the_database_answered(place):
         await gateway.directory.refresh()
     with pytest.raises(StoreUnavailable):
         gateway.keys.authenticate(b"gw_local_x")
+
+
+async def test_what_is_suspended_or_restricted_stays_so_while_the_database_is_away(gateways):
+    one = await gateways()
+    await one.directory.create(LOCAL, Kind.TEAM, {"name": "t", "models": ["a"], "weight": 2.0})
+    await one.directory.create(LOCAL, Kind.USER, {"name": "u", "team": "t"})
+    await one.directory.update(LOCAL, Kind.USER, "u", {"suspended": True})
+    await one.directory.update(LOCAL, Kind.TEAM, "default", {"suspended": True})
+    await one.directory.create_key(LOCAL, {"name": "k"})
+    before = one.directory.contents
+    one.cut_off()
+    one.now += STALE_AFTER + 1
+    with pytest.raises(StoreUnavailable):
+        await one.directory.refresh()
+    after = one.directory.contents
+    assert (after.organisations, after.teams, after.users) == (
+        before.organisations,
+        before.teams,
+        before.users,
+    )
+    assert not after.keys
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_before_the_database_answered_only_keys_count_that_are_declared_with_all_above(place, is_whole):
+    mint = Mint(Hmac(PEPPER), secrets.token_bytes)
+    minted = mint.make()
+    declared = {"owner": Owner.DECLARED, "version": 1}
+    team = Team(name="d", organisation="o", **declared)
+    gateway = Gateway(
+        place,
+        declared=contents_of(
+            organisations=[Organisation(name="o", **declared)] if is_whole else [],
+            teams=[team if is_whole else Team(name="d", **declared)],
+            keys=[
+                Key(id=minted.id, name="k", team="d", secrets=(Secret(digest=minted.digest),), **declared)
+            ],
+        ),
+    )
+    gateway.cut_off()
+    with pytest.raises(StoreUnavailable):
+        await gateway.directory.refresh()
+    if is_whole:
+        assert gateway.opens(minted.text)
+    else:
+        with pytest.raises(StoreUnavailable):
+            gateway.keys.authenticate(minted.text.encode())

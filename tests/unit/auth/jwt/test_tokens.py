@@ -18,7 +18,7 @@ from gateway.auth.jwt.keyset import UnusableKeySet, key_set
 from gateway.auth.jwt.tokens import LONGEST_TOKEN, MAX_KNOWN, Tokens
 from gateway.auth.refusal import REFUSED, Reason, Refusals
 from gateway.core.call import Reach, Role, Tier
-from gateway.core.errors import Unauthenticated
+from gateway.core.errors import StoreUnavailable, Unauthenticated
 from tests.support.issuer import AUDIENCE, ISSUER, TestIssuer
 
 RS256 = frozenset({"RS256"})
@@ -216,6 +216,20 @@ def test_a_suspension_reaches_tokens_that_are_known():
     )
     world.tokens.publish(suspended)
     assert world.reason(token) is Reason.TOKEN_CLAIMS
+
+
+def test_a_good_token_is_neither_taken_nor_refused_while_nobody_knows_its_team():
+    world = World()
+    good, closed = world.provider.token(), world.provider.token(sub="eve")
+    world.tokens.is_unread = lambda: True
+    with pytest.raises(StoreUnavailable):
+        world.caller(good)
+    assert world.reason(good[:-4] + b"AAAA") is Reason.TOKEN_SIGNATURE
+    world.tokens.is_unread = lambda: False
+    world.tokens.is_stale = lambda: True
+    assert world.caller(good)
+    with pytest.raises(StoreUnavailable):
+        world.caller(closed)
 
 
 def test_a_rotated_key_is_taken_and_a_withdrawn_one_refused():
