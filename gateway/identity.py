@@ -228,6 +228,8 @@ def _with_tokens(
             held = IssuerKeys(each.issuer, algorithms, from_file(each.jwks_file))
             try:
                 held.take(each.jwks_file.read_bytes())
+                if held.lack is not None:
+                    raise UnusableKeySet(held.lack)
             except (OSError, UnusableKeySet) as error:
                 raise KeyFileError(f"auth.jwt, {each.name!r}: {each.jwks_file}: {error}") from error
         issuer = Issuer(

@@ -87,6 +87,8 @@ def _rules(allowances: Allowances, principal: Principal, model: str) -> Iterator
         if name is None:
             continue
         allowance, who = allowances.of(level, name), f"{level}:{_escaped(name)}"
+        if level is Level.USER:  # a token's user is whoever its issuer says: others may have one of that name
+            who += f"|{_escaped(principal.organisation)}|{_escaped(principal.tenant)}"
         yield from _of(allowance, level, who, is_shadow=allowances.shadow)
         if level is not Level.MODEL and model in allowance.models:
             single = allowance.models[model]

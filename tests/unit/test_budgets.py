@@ -62,7 +62,10 @@ async def test_a_gateway_that_starts_knows_what_was_spent(tmp_path: Path) -> Non
     big = "key:key-a|model:big|tokens|month"
     assert left(counters, big, Unit.TOKENS, 500, Calendar.MONTH) == 500 - 30
     cost = 2 * (8 * 1000 + 2 * 500 + 5 * 2000)
-    assert left(counters, "user:ann|cost|month", Unit.COST, 1_000_000, Calendar.MONTH) == 1_000_000 - cost
+    assert (
+        left(counters, "user:ann|default|a|cost|month", Unit.COST, 1_000_000, Calendar.MONTH)
+        == 1_000_000 - cost
+    )
 
 
 async def test_a_database_that_does_not_answer_is_told_of_and_stops_nobody(

@@ -151,10 +151,13 @@ def test_two_issuers_of_one_audience_are_refused(machine):
         machine.config(f"auth: {{jwt: [{one % 'x'}, {one % 'y'}]}}")
 
 
-def test_a_key_set_that_cannot_be_read_stops_the_start(machine):
+@pytest.mark.parametrize(
+    ("text", "said"), [("{}", "not a JSON Web Key Set"), ('{"keys": []}', "none of its keys")]
+)
+def test_a_key_set_that_cannot_be_used_stops_the_start(machine, text, said):
     jwks = machine.file.with_name("keys.json")
-    jwks.write_text("{}")
-    with pytest.raises(KeyFileError, match="not a JSON Web Key Set"):
+    jwks.write_text(text)
+    with pytest.raises(KeyFileError, match=said):
         machine.identity("auth: {jwt: [{name: a, issuer: i, audience: b, team: c, jwks_file: keys.json}]}")
 
 

@@ -63,7 +63,9 @@ class Issuer:
             return None
         organisation = directory.organisations.get(team.organisation)
         known = directory.users.get(user)
-        if team.suspended or organisation is None or organisation.suspended or (known and known.suspended):
+        # One of the same name in another team is somebody else.
+        is_suspended = known is not None and known.suspended and known.team == team.name
+        if team.suspended or organisation is None or organisation.suspended or is_suspended:
             return None
         if self.organisation_claim and organisation.name not in _texts(_at(claims, self.organisation_claim)):
             return None

@@ -43,7 +43,7 @@ class IssuerKeys:
         self._asked = asyncio.Event()
         self.current: KeySet | None = None
         self.problem: str | None = None
-        """Why the last look brought nothing; `None` when it did."""
+        """Why there is no key, or none newer, since the last look; `None` when it brought some."""
         self.fetches = 0
         self._take_cached()
 
@@ -67,7 +67,10 @@ class IssuerKeys:
             self._asked.clear()
 
     async def refresh(self) -> None:
-        """Look once. What cannot be had or used leaves the former keys as they are, and `problem` says why."""
+        """Look once. What cannot be had, or is no key set, leaves the former keys as they are, and `problem` says why.
+
+        A key set without a key of use to us withdraws them all: so an issuer says that its keys are lost to others.
+        """
         self.fetches += 1
         before = self.problem
         try:
@@ -78,7 +81,7 @@ class IssuerKeys:
         except Exception as error:  # noqa: BLE001 - the edge to a foreign server: whatever it does, we go on
             self.problem = f"{type(error).__name__}: {error}"
         else:
-            self.problem = None
+            self.problem = self.lack
         if self.problem is not None and self.problem != before:
             log.warning("keys of an issuer not had", extra={"issuer": self._issuer, "error": self.problem})
 
@@ -95,6 +98,13 @@ class IssuerKeys:
                 replace(self._cache, raw)
             except (KeyFileError, OSError) as error:
                 log.warning("keys of an issuer not kept", extra={"issuer": self._issuer, "error": str(error)})
+
+    @property
+    def lack(self) -> str | None:
+        """Why the key set there is has no key for us; `None` when it has some, and where there is none."""
+        if self.current is None or self.current.keys:
+            return None
+        return f"none of its keys can be used for {', '.join(sorted(self._algorithms))}"
 
     def _take_cached(self) -> None:
         if self._cache is None:

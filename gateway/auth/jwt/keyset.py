@@ -34,7 +34,7 @@ ALGORITHMS = frozenset(_FAMILIES)
 
 
 class UnusableKeySet(Exception):
-    """Not a key set, or none of its keys can be used. The text says which."""
+    """Not a key set. The text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class KeySet:
 
 
 def key_set(raw: bytes, allowed: frozenset[str]) -> KeySet:
-    """The usable keys of a JWKS document for the `allowed` algorithms. Raises `UnusableKeySet` when there are none."""
+    """The usable keys of a JWKS document for the `allowed` algorithms: none where it has none. Raises `UnusableKeySet`."""
     if len(raw) > LARGEST:
         raise UnusableKeySet(f"it is larger than {LARGEST} bytes")
     try:
@@ -66,8 +66,6 @@ def key_set(raw: bytes, allowed: frozenset[str]) -> KeySet:
     for entry in entries[:_MOST_KEYS]:
         if isinstance(entry, dict):
             keys.update(_usable(entry, allowed))
-    if not keys:
-        raise UnusableKeySet(f"none of its keys can be used for {', '.join(sorted(allowed))}")
     return KeySet(MappingProxyType(keys))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -66,11 +67,20 @@ def test_a_call_is_under_the_limits_of_every_level() -> None:
     )
     assert limits_of(plan) == {
         "key:key-1|requests|60": 1,
-        "user:alice|tokens|60": 2,
+        "user:alice|lab|research|tokens|60": 2,
         "team:research|slots": 3,
         "organisation:lab|cost|day": 4_500_000,
         "model:m|tokens|month": 5,
     }
+
+
+def test_users_of_one_name_in_two_teams_do_not_share_a_limit() -> None:
+    allowances = {"default": {"user": {"requests_per_minute": 1}}}
+    keys = [
+        set(limits_of(plan_of(replace(ALICE, tenant=tenant, organisation=organisation), **allowances)))
+        for tenant, organisation in [("a", "lab"), ("b", "lab"), ("a", "other")]
+    ]
+    assert len(keys[0] | keys[1] | keys[2]) == 3
 
 
 def test_what_is_left_out_is_as_the_default_and_unlimited_lifts_it() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.auth.directory.contents import contents_of
-from gateway.auth.directory.records import Organisation, Team, User
+from gateway.auth.directory.records import Kind, Organisation, Team, User
 from gateway.auth.jwt.issuer import Issuer
 from gateway.auth.jwt.keys import LEAST_PAUSE, IssuerKeys
 from gateway.auth.jwt.keyset import UnusableKeySet, key_set
@@ -301,7 +301,7 @@ async def test_keys_outlast_a_restart_without_the_issuer(tmp_path):
     assert again.current.keys.keys() == world.keys.current.keys.keys()
 
 
-@pytest.mark.parametrize("cached", [b"{", b'{"keys": []}'])
+@pytest.mark.parametrize("cached", [b"{", b'{"keys": 1}'])
 async def test_a_broken_cache_stops_nothing(tmp_path, cached):
     cache = tmp_path / "a.json"
     cache.write_bytes(cached)
@@ -320,23 +320,44 @@ async def test_a_broken_cache_stops_nothing(tmp_path, cached):
         b"",
         b"[]",
         b'{"keys": 1}',
+        b'{"keys": []}' + b" " * 300_000,
+    ],
+)
+async def test_what_is_no_key_set_leaves_the_former_keys(document):
+    with pytest.raises(UnusableKeySet):
+        key_set(document, RS256)
+    world = World()
+    world.provider.document = lambda: document
+    await world.keys.refresh()
+    assert world.keys.problem
+    assert world.caller(world.provider.token())
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
         b'{"keys": []}',
         b'{"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "k1", "alg": "RS256"}]}',
         b'{"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]}',
         b'{"keys": [{"kty": "RSA"}, 1, null, {"kty": ["RSA"]}]}',
-        b'{"keys": []}' + b" " * 300_000,
     ],
 )
-def test_what_holds_no_public_key_is_no_key_set(document):
-    with pytest.raises(UnusableKeySet):
-        key_set(document, RS256)
+async def test_a_key_set_without_a_usable_key_withdraws_the_former_ones(document, tmp_path):
+    world = World(cache=tmp_path / "a.json")
+    token = world.provider.token()
+    assert world.caller(token)
+    world.provider.document = lambda: document
+    await world.keys.refresh()
+    assert "none of its keys" in world.keys.problem
+    assert world.reason(token) is Reason.TOKEN_KEY
+    again = IssuerKeys(ISSUER, RS256, world.provider.fetch, cache=tmp_path / "a.json")
+    assert not again.current.keys
 
 
 @pytest.mark.parametrize("more", [{"use": "enc"}, {"key_ops": ["sign"]}, {"alg": "RS512"}, {"kid": 1}])
 def test_a_key_for_something_else_is_not_used(shared, more):
     entry = {**shared.provider.keys["k1"].as_dict(private=False), **more}
-    with pytest.raises(UnusableKeySet):
-        key_set(json.dumps({"keys": [entry]}).encode(), RS256)
+    assert not key_set(json.dumps({"keys": [entry]}).encode(), RS256).keys
 
 
 def test_a_token_without_a_key_id_is_taken_where_there_is_one_key():
@@ -402,6 +423,13 @@ def test_a_token_for_the_administration_has_the_highest_of_its_roles_and_infers_
     caller = world.caller(world.provider.token(groups=["v", "a", "z"]))
     assert (caller.role, caller.reach, caller.may_call("chat")) == (Role.ADMIN, Reach.EVERYTHING, False)
     assert world.reason(world.provider.token(groups=["z"])) is Reason.TOKEN_CLAIMS
+
+
+def test_a_suspended_user_of_another_team_is_somebody_else():
+    people = PEOPLE.holding(Kind.TEAM, Team(name="other", organisation="physics"))
+    claims = {"sub": "eve"}
+    assert PLAIN.principal_of(claims, people) is None
+    assert replace(PLAIN, team="other").principal_of(claims, people) is not None
 
 
 def test_a_role_in_a_token_for_inference_is_not_looked_at():
