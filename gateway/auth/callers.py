@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from gateway.auth.base import Authenticator
 from gateway.auth.directory.contents import Contents
-from gateway.auth.directory.records import Key, Owner, Secret
+from gateway.auth.directory.records import Key, Owner, Record, Secret
 from gateway.auth.grants import Grant, grants_of
 from gateway.auth.keytext import LONGEST_CREDENTIAL, TAIL_LENGTH, Mint
 from gateway.auth.refusal import Reason, Refusals
@@ -93,7 +93,10 @@ class Keys:
 def _is_declared(key: Key, directory: Contents) -> bool:
     """Whether the key and all that it belongs to are the configuration's."""
     team = directory.teams.get(key.team)
-    above = [team, None if team is None else directory.organisations.get(team.organisation)]
+    above: list[Record | None] = [
+        team,
+        None if team is None else directory.organisations.get(team.organisation),
+    ]
     if key.user is not None:
         above.append(directory.users.get(key.user))
     return all(each is not None and each.owner is Owner.DECLARED for each in (key, *above))
