@@ -488,7 +488,7 @@ class DeclaredKey(Section):
         None,
         strict=False,
         min_length=1,
-        description="chat, completions, models; or admin, alone. Default: all but admin.",
+        description="chat, completions, models, usage; or admin, alone. Default: all but admin.",
     )
     networks: tuple[Network, ...] | None = Field(
         None,

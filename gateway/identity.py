@@ -32,10 +32,10 @@ from gateway.auth.refusal import Refusals
 from gateway.core.call import Reach, Role
 from gateway.core.errors import InvalidRequest
 from gateway.databases import database_of
-from gateway.openai.operations import MODELS, OPERATIONS
+from gateway.openai.operations import MODELS, OPERATIONS, USAGE
 from gateway.store import Database
 
-OPERATION_NAMES = frozenset({MODELS, *(operation.name for operation in OPERATIONS.values())})
+OPERATION_NAMES = frozenset({MODELS, USAGE, *(operation.name for operation in OPERATIONS.values())})
 """What a key may be restricted to."""
 
 

@@ -5,22 +5,29 @@ OpenAI's projects are our teams. A caller who came to administer sees as far as 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
 
+from gateway.api.names import narrowed
 from gateway.auth.base import Authenticator
 from gateway.auth.credential import bearer
 from gateway.core.call import Principal, Reach
-from gateway.core.errors import InvalidRequest
+from gateway.core.errors import Forbidden, InvalidRequest
 from gateway.ledger.usage import Line, Question, answer
+from gateway.openai.operations import USAGE
 from gateway.store import Database
 
 _WIDTHS = {"1m": 60, "1h": 3600, "1d": 86_400}
 _LIMITS = {"1m": (60, 1440), "1h": (24, 168), "1d": (7, 31)}
 """Buckets of a page when nothing is said, and at most, as OpenAI has them."""
 _GROUPS = {"project_id": "team", "user_id": "user", "api_key_id": "key_id", "model": "model"}
+_COLUMNS = {"project_ids": "team", "user_ids": "user", "api_key_ids": "key_id", "models": "model"}
+_MOST_LINES = 10_000
+"""Lines of one answer: more would be megabytes, and a moment in which nothing else is done."""
 _PAGE = "page_"
 _LATEST = 253_402_300_799
 """The end of the year 9999, in Unix seconds."""
@@ -48,7 +55,7 @@ def router(database: Database, authenticator: Authenticator, *, now: Callable[[]
         models: Many = None,
         limit: Annotated[int | None, Query(ge=1)] = None,
         page: Annotated[str | None, Query(max_length=64)] = None,
-    ) -> dict[str, Any]:
+    ) -> Response:
         principal = _caller(request, authenticator)
         width, (usual, most) = _WIDTHS[bucket_width], _LIMITS[bucket_width]
         if limit is not None and limit > most:
@@ -59,25 +66,30 @@ def router(database: Database, authenticator: Authenticator, *, now: Callable[[]
         first = start_time - start_time % width if page is None else _at(page, width)
         last = min(first + (limit or usual) * width, end + -end % width)
         by = tuple(dict.fromkeys([*(group_by or ()), *(more_group_by or ())]))
-        only = {"team": project_ids, "user": user_ids, "key_id": api_key_ids, "model": models}
+        given = {
+            "project_ids": project_ids,
+            "user_ids": user_ids,
+            "api_key_ids": api_key_ids,
+            "models": models,
+        }
         question = Question(
             start=first,
             end=last,
             width=width,
             by=tuple(_GROUPS[name] for name in by),
-            only={
-                **{name: values for name, values in only.items() if values},
-                **_seen_by(principal, project_ids),
-            },
+            only={**narrowed(given, _COLUMNS), **_seen_by(principal, project_ids)},
+            models=None if principal.models is None else tuple(sorted(principal.models)),
+            model_prefixes=principal.model_prefixes,
+            most=_MOST_LINES + 1,
         )
         lines = await answer(database, question)
-        has_more = last < end
-        return {
-            "object": "page",
-            "data": [_bucket(start, width, by, lines) for start in range(first, last, width)],
-            "has_more": has_more,
-            "next_page": f"{_PAGE}{last}" if has_more else None,
-        }
+        if len(lines) > _MOST_LINES:
+            raise InvalidRequest(
+                f"More than {_MOST_LINES} lines: ask for fewer buckets at once, or narrow it down.",
+                param="limit",
+            )
+        body = await asyncio.to_thread(_page, range(first, last, width), by, lines, has_more=last < end)
+        return Response(body, media_type="application/json")
 
     return routes
 
@@ -86,7 +98,10 @@ def _caller(request: Request, authenticator: Authenticator) -> Principal:
     token = None
     for value in request.headers.getlist("authorization"):
         token = bearer(value.encode("latin-1"), token)
-    return authenticator.authenticate(token, None if request.client is None else request.client.host)
+    principal = authenticator.authenticate(token, None if request.client is None else request.client.host)
+    if principal.role is None and not principal.may_call(USAGE):
+        raise Forbidden("This key may not be used for this.")
+    return principal
 
 
 def _seen_by(principal: Principal, wanted: list[str] | None) -> dict[str, list[str]]:
@@ -106,13 +121,27 @@ def _at(page: str, width: int) -> int:
     return int(number) - int(number) % width
 
 
-def _bucket(start: int, width: int, by: tuple[str, ...], lines: list[Line]) -> dict[str, Any]:
-    return {
-        "object": "bucket",
-        "start_time": start,
-        "end_time": start + width,
-        "results": [_result(by, line) for line in lines if line.start == start],
-    }
+def _page(starts: range, by: tuple[str, ...], lines: list[Line], *, has_more: bool) -> bytes:
+    """The answer as JSON. `lines` may be many: beside the event loop, please."""
+    results: dict[int, list[dict[str, Any]]] = {}
+    for line in lines:
+        results.setdefault(line.start, []).append(_result(by, line))
+    return msgspec.json.encode(
+        {
+            "object": "page",
+            "data": [
+                {
+                    "object": "bucket",
+                    "start_time": start,
+                    "end_time": start + starts.step,
+                    "results": results.get(start, []),
+                }
+                for start in starts
+            ],
+            "has_more": has_more,
+            "next_page": f"{_PAGE}{starts.stop}" if has_more else None,
+        }
+    )
 
 
 def _result(by: tuple[str, ...], line: Line) -> dict[str, Any]:

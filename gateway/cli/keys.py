@@ -48,7 +48,7 @@ def create(
         typer.Option(
             "--operation",
             metavar="NAME",
-            help="What it may be used for: chat, completions, models; or admin, alone. Default: all but admin.",
+            help="What it may be used for: chat, completions, models, usage; or admin, alone. Default: all but admin.",
             show_default=False,
         ),
     ] = None,

@@ -72,10 +72,15 @@ def seconds(text: str) -> float:
 
 
 def moment(unix: float | None, absent: str) -> str:
-    """A time for a table."""
+    """A time for a table; its number of seconds where no calendar has it."""
     from datetime import UTC, datetime
 
-    return absent if unix is None else datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M")
+    if unix is None:
+        return absent
+    try:
+        return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return f"{unix:g} s"
 
 
 def set_suspended(

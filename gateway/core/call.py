@@ -53,7 +53,7 @@ class Principal:
     model_prefixes: tuple[str, ...] = ()
     """What the names of further models begin with that this caller may use."""
     operations: frozenset[str] | None = None
-    """Names of the operations this caller may ask for, `models` among them; `None` for all."""
+    """Names of the operations this caller may ask for, `models` and `usage` among them; `None` for all."""
     role: Role | None = None
     reach: Reach = Reach.TEAM
 

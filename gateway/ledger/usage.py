@@ -29,6 +29,11 @@ class Question:
     """Of `GROUPS`."""
     only: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Group → the values that count."""
+    models: Sequence[str] | None = None
+    """The models that count besides those that begin with one of `model_prefixes`; `None` for all."""
+    model_prefixes: Sequence[str] = ()
+    most: int | None = None
+    """Lines at most."""
 
 
 class Line(NamedTuple):
@@ -79,11 +84,22 @@ def _statement(question: Question) -> tuple[str, dict[str, object]]:
             marks.append(f":only{len(parameters)}")
             parameters[f"only{len(parameters)}"] = value
         where.append(f'"{name}" IN ({", ".join(marks)})' if marks else "1 = 0")
+    if question.models is not None:
+        allowed = ["1 = 0"]
+        for number, model in enumerate(question.models):
+            allowed.append(f'"model" = :model{number}')
+            parameters[f"model{number}"] = model
+        for number, prefix in enumerate(question.model_prefixes):
+            allowed.append(f'substr("model", 1, {len(prefix)}) = :prefix{number}')
+            parameters[f"prefix{number}"] = prefix
+        where.append(f"({' OR '.join(allowed)})")
     groups = ", ".join(str(number) for number in range(1, len(columns) + 2))
     table = "usage_daily" if is_daily else '"usage"'
     select = ", ".join([start, *columns, _sums(is_daily=is_daily)])
     conditions = " AND ".join(where)
     statement = f"SELECT {select} FROM {table} WHERE {conditions} GROUP BY {groups} ORDER BY {groups}"  # noqa: S608 - see above
+    if question.most is not None:
+        statement += f" LIMIT {question.most:d}"
     return statement, parameters
 
 

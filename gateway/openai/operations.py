@@ -11,6 +11,8 @@ COMPLETIONS = Operation("completions", b"POST", b"/v1/completions", Permission.I
 
 MODELS = "models"
 """Names the list of models where a key is restricted to operations."""
+USAGE = "usage"
+"""Names the usage of the caller's team, likewise."""
 
 OPERATIONS: Mapping[tuple[bytes, bytes], Operation] = {
     (operation.method, operation.path): operation for operation in (CHAT, COMPLETIONS)

@@ -8,6 +8,9 @@ from sqlalchemy import exc
 
 from gateway.store.migrate import NewerSchema
 
+_DATA = "22"
+"""The class of SQLSTATE (ISO 9075) of values that a statement cannot take: the server is there and said so."""
+
 
 def trouble_of(error: BaseException) -> str | None:
     """Why the database cannot be had, in one line; `None` when `error` says nothing of the kind.
@@ -19,6 +22,8 @@ def trouble_of(error: BaseException) -> str | None:
     if isinstance(error, exc.IntegrityError | exc.ProgrammingError | exc.DataError):
         return None
     if isinstance(error, exc.DBAPIError):
+        if str(getattr(error.orig, "sqlstate", None) or "").startswith(_DATA):
+            return None
         return " ".join(str(error.orig).split()) or type(error.orig).__name__
     if isinstance(error, exc.TimeoutError | OSError | sqlite3.Error):
         return " ".join(str(error).split()) or type(error).__name__

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from gateway.api.admin.door import AdminRoute, needs
+from gateway.api.names import narrowed
 from gateway.core.call import Role
 from gateway.core.errors import InvalidRequest
 from gateway.ledger.usage import DAY, Line, Question, answer
@@ -16,6 +17,7 @@ from gateway.store import Database
 
 _WIDTHS = {"hour": 3600, "day": DAY, "all": None}
 _MOST_BUCKETS = 1000
+_MOST_LINES = 10_000
 _LATEST = 253_402_300_799
 """The end of the year 9999, in Unix seconds."""
 
@@ -71,16 +73,22 @@ def router(route_class: type[AdminRoute], database: Database, *, now: Callable[[
         seconds = _WIDTHS[width]
         if seconds is not None and (last - first) / seconds > _MOST_BUCKETS:
             raise InvalidRequest(f"At most {_MOST_BUCKETS} buckets at once.", param="start")
-        only = {"organisation": organisation, "team": team, "user": user, "key_id": key_id, "model": model}
+        given = {"organisation": organisation, "team": team, "user": user, "key_id": key_id, "model": model}
         groups = tuple(dict.fromkeys(by or ()))
         question = Question(
             start=first - first % (seconds or DAY),
             end=last,
             width=seconds,
             by=groups,
-            only={name: values for name, values in only.items() if values},
+            only=narrowed(given, {}),
+            most=_MOST_LINES + 1,
         )
-        return Sums(data=[_sum(groups, line) for line in await answer(database, question)])
+        lines = await answer(database, question)
+        if len(lines) > _MOST_LINES:
+            raise InvalidRequest(
+                f"More than {_MOST_LINES} lines: ask for a shorter time, or narrow it down.", param="start"
+            )
+        return Sums(data=[_sum(groups, line) for line in lines])
 
     return routes
 

@@ -54,6 +54,7 @@ async def test_usage_is_summed_up_by_what_is_asked_for(used: Administration) -> 
         ({"by": "prompt"}, "by.0"),
         ({"start": 0, "end": 10**9, "width": "hour"}, "start"),
         ({"start": 10**18}, "start"),
+        ({"team": "a\0"}, "team"),
     ],
 )
 async def test_a_question_that_makes_no_sense_is_a_400(

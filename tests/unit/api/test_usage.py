@@ -4,6 +4,7 @@ import httpx
 import pytest
 from openai.types.admin.organization import UsageCompletionsResponse
 
+from gateway.api import usage as route
 from gateway.api.control import bare
 from gateway.api.usage import router
 from gateway.core.call import Principal, Reach, Role
@@ -18,7 +19,7 @@ PATH = "/v1/organization/usage/completions"
 
 
 class Callers:
-    """A token is the name of a team; `admin` and `owner` administer."""
+    """A token is TEAM/OPERATIONS/MODELS/PREFIX, of which all but the team may be missing; `admin` and `owner` administer."""
 
     def authenticate(self, credential, address=None):
         if credential is None:
@@ -28,7 +29,15 @@ class Callers:
             return Principal("red", "k", role=Role.ADMIN, reach=Reach.EVERYTHING)
         if name == "owner":
             return Principal("red", "k", organisation="lab", role=Role.ADMIN, reach=Reach.ORGANISATION)
-        return Principal(name, "k", organisation="lab")
+        team, *words = name.split("/")
+        return Principal(
+            team,
+            "k",
+            organisation="lab",
+            operations=frozenset(words[0].split(",")) if words and words[0] else None,
+            models=frozenset(words[1].split(",")) if len(words) > 1 else None,
+            model_prefixes=tuple(words[2:]),
+        )
 
 
 @pytest.fixture
@@ -121,12 +130,60 @@ async def test_pages_lead_through_all_of_it_once(ask, width):
         ({"page": "page_x"}, "page"),
         ({"page": "7"}, "page"),
         ({"end_time": 5}, "end_time"),
+        ({"user_ids": "a\0"}, "user_ids"),
+        ({"models": ["m", "\0"]}, "models"),
     ],
 )
 async def test_what_cannot_be_asked_is_refused_by_name(ask, query, param):
     answer = await ask("red", **query)
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == param
+
+
+@pytest.mark.parametrize(
+    ("caller", "status"), [("red/chat", 403), ("red/models,chat", 403), ("red/usage,chat", 200), ("red", 200)]
+)
+async def test_a_key_for_some_operations_needs_this_one_among_them(ask, caller, status):
+    assert (await ask(caller)).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("caller", "seen"),
+    [
+        ("blue//m", 0),
+        ("blue//m2", 1),
+        ("blue//m,m2", 1),
+        ("blue//x/m", 1),
+        ("blue//x/n/m2", 1),
+        ("blue//x/n", 0),
+    ],
+)
+async def test_a_key_for_some_models_sees_no_others(ask, caller, seen):
+    assert requests((await ask(caller)).json()) == seen
+
+
+async def test_a_question_with_too_many_lines_is_refused_and_a_narrower_one_answered(ask, monkeypatch):
+    monkeypatch.setattr(route, "_MOST_LINES", 1)
+    refused = await ask("admin")
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "limit")
+    assert (await ask("admin", limit=1)).status_code == 200
+
+
+def test_each_line_is_looked_at_once_however_many_buckets_there_are():
+    looks = 0
+
+    class Line:
+        prompt_tokens = completion_tokens = cached_tokens = requests = 1
+        group = ()
+
+        @property
+        def start(self):
+            nonlocal looks
+            looks += 1
+            return 0
+
+    route._page(range(0, 60_000, 60), (), [Line() for _ in range(10)], has_more=False)
+    assert looks == 10
 
 
 async def test_without_a_key_there_is_nothing(ask):

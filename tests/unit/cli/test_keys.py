@@ -35,6 +35,17 @@ def test_a_revoked_key_is_listed_as_such(cascadia):
     assert cascadia("keys", "list", "--json").json["keys"][0]["revoked_at"] is not None
 
 
+def test_a_time_that_no_calendar_has_is_shown_as_it_is():
+    from gateway.cli.people import moment
+
+    assert [moment(each, "never") for each in (None, 0, 1e18, -1e300)] == [
+        "never",
+        "1970-01-01 00:00",
+        "1e+18 s",
+        "-1e+300 s",
+    ]
+
+
 def test_an_unknown_key_is_refused(cascadia):
     called = cascadia("keys", "revoke", "nobody")
     assert (called.code, called.last) == (1, "next: cascadia keys list")
