@@ -14,6 +14,8 @@ from gateway.core.call import Call
 from gateway.core.outcome import End, Outcome
 from gateway.ledger.records import Began, Ended, Progress, Who, encode
 
+_MOST_TOKENS = 2**53
+"""What a request may say of its answers is not bounded; a record's numbers are."""
 BYTES_PER_TOKEN = 4
 """Of a prompt whose tokens no engine has told, as a rule of thumb for English."""
 
@@ -102,11 +104,12 @@ class Ledger:
                 ),
                 replica,
                 len(envelope.body) // BYTES_PER_TOKEN,
-                (envelope.most_tokens or 0) * envelope.answers,
+                min((envelope.most_tokens or 0) * envelope.answers, _MOST_TOKENS),
             )
         )
+        payload = encode(record.began)  # first: what cannot be written down is not open
         self._open[record.began.id] = record
-        self._sink.append(encode(record.began))
+        self._sink.append(payload)
         return record
 
     def progressed(self, record: Open, tokens: int) -> None:

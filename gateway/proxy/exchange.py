@@ -333,6 +333,18 @@ class Exchange:
         else:
             self.refuse(error)
 
+    def broke(self) -> None:
+        """Something of ours failed under this call: end it, and no other. Never raises."""
+        lease = self._lease
+        try:
+            if self.state not in OVER:
+                self._give_up(GatewayError("The gateway failed. The log has the cause."), _UNJUDGED)
+        except Exception:
+            log.exception("nor could it be ended", extra={"request_id": self.request_id})
+        finally:
+            if lease is not None:
+                lease.release(_UNJUDGED)
+
     def writable(self, is_writable: bool) -> None:
         """The client takes more, or cannot for now: the engine is held back, nothing piles up here."""
         sending = self._sending
@@ -366,13 +378,21 @@ class Exchange:
     # --- events from admission
 
     def granted(self, lease: Lease) -> None:
-        """A slot is ours."""
+        """A slot is ours. Never raises: it may be told inside the end of another call, or of the sweep."""
         self._ticket = None
+        self._lease = lease
+        try:
+            self._begin(lease)
+        except Exception:
+            log.exception("a call could not be begun", extra={"request_id": self.request_id})
+            self.broke()
+
+    def _begin(self, lease: Lease) -> None:
+        """Use the slot."""
         if self.state is WAITING:
             if (
                 self._proxy.quarantine.has_suspects and self._call is not None
             ):  # engines may have died meanwhile
-                self._lease = lease
                 try:
                     self._check_quarantine(self._call.principal, self._call.envelope)
                 except GatewayError as error:

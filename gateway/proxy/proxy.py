@@ -5,6 +5,7 @@ Built once by `app`; the drivers call `open` for each request, the app calls `sw
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 import re
@@ -39,6 +40,8 @@ from gateway.proxy.quarantine import Quarantine
 from gateway.proxy.states import State
 from gateway.ratelimit.limiter import Limiter
 from gateway.transport import Transport
+
+log = logging.getLogger(__name__)
 
 SWEEP_EVERY = 0.5
 """Seconds between two sweeps: how late a timeout may be. One timer for all calls, not one for each."""
@@ -203,13 +206,22 @@ class Proxy:
         """End what has waited too long, serve who can be served."""
         now = self.clock()
         for exchange in list(self._live):
-            exchange.tick(now)
+            self._tick(exchange, now)
         for replica in self.catalog.replicas():
             replica.tick(now)
         for pool in self.catalog.pools():
             pool.tick()
         self.quarantine.sweep()
         self.admission.wake()
+
+    def _tick(self, exchange: Exchange, now: float) -> None:
+        """Tell one call the time. What fails then is the end of this one, not of the sweep."""
+        try:
+            exchange.tick(now)
+        except Exception:
+            log.exception("a call failed in the gateway", extra={"request_id": exchange.request_id})
+            exchange.broke()
+            self._live.pop(exchange, None)
 
     def cut(self) -> None:
         """End every call that is not over: the process is about to stop.

@@ -72,6 +72,18 @@ async def test_what_the_engine_refused_costs_nothing_and_is_no_estimate(make_spo
     assert (row.prompt_tokens, row.completion_tokens, row.estimated) == (0, 0, False)
 
 
+async def test_a_request_for_more_tokens_than_can_be_written_down_is_written_down(
+    make_spool, committed, rows
+):
+    spool = make_spool()
+    ledger, drain = make(spool, rows)
+    record = ledger.began(call(most_tokens=2**53 - 1, answers=8192), "engine-0")
+    ledger.ended(record, end())
+    committed(spool)
+    await drain.step()
+    assert (record.began.most_tokens, len(rows.kept), ledger.open) == (2**53, 1, 0)
+
+
 async def test_usage_below_zero_counts_as_none(make_spool, committed, rows):
     spool = make_spool()
     ledger, drain = make(spool, rows)

@@ -534,6 +534,42 @@ def test_a_plain_answer_is_bounded(world, monkeypatch) -> None:
     assert sending.sink is None
 
 
+def failing_once(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> None:
+    """Let a method have a bug, the first time."""
+    works, calls = getattr(owner, name), []
+
+    def fails(*args: Any, **fields: Any) -> object:
+        calls.append(args)
+        return works(*args, **fields) if len(calls) > 1 else 1 // 0
+
+    monkeypatch.setattr(owner, name, fails)
+
+
+def test_a_bug_in_beginning_a_call_that_waited_ends_that_call_alone(monkeypatch, caplog) -> None:
+    world = World(engines=1)
+    first, sending = asked(world, stream=False)
+    broken, _ = asked(world, stream=False)
+    last, _ = asked(world, stream=False)
+    failing_once(monkeypatch, world.transport, "send")
+    sink = sending.over()
+    sink.upstream_head(200, b"application/json")
+    sink.upstream_data(PLAIN, last=True)
+    assert (first.status, broken.status, last.status) == (200, 500, None)
+    assert last.exchange.state is State.DISPATCHED
+    assert world.in_flight() == world.proxy.live == 1
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_bug_in_one_call_does_not_keep_the_sweep_from_the_others(world, monkeypatch, caplog) -> None:
+    streams = [streaming(world)[0] for _ in range(2)]
+    failing_once(monkeypatch, world.proxy.ledger, "progressed")
+    world.proxy.sweep()
+    assert [client.end for client in streams] == [Part.BROKEN, None]
+    assert world.ends[0].outcome is Outcome.INTERNAL_ERROR
+    assert world.in_flight() == world.proxy.live == 1
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_an_impossible_step_is_a_bug_and_told(world) -> None:
     client = world.open()
     with pytest.raises(RuntimeError, match="cannot become"):
