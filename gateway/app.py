@@ -281,7 +281,13 @@ def build(
         discoveries=_discoveries(config, paths, lambda id_: catalog.is_flowing(id_, clock())),
         limiter=limiter,
         counters=counters,
-        budgets=Budgets(allowances, counters, database, now=now)
+        budgets=Budgets(
+            allowances,
+            counters,
+            database,
+            now=now,
+            has_left=lambda: isinstance(sink, Spool) and bool(sink.previous),
+        )
         if allowances.has_budgets and config.ledger.enabled
         else None,
         app=AsgiDriver(

@@ -17,22 +17,30 @@ from gateway.ratelimit.spent import spent
 from gateway.store import Database
 
 AGAIN_SECONDS = 60.0
-"""After which records are counted that were on disk and not in the database yet when the gateway started."""
+"""Between two looks whether the records that were on disk when the gateway started are in the database."""
 _WHO = ("organisation", "team", "user", "key_id", "model")
 
 log = logging.getLogger(__name__)
 
 
 class Budgets:
-    """Tells `counters` what budgets have spent. `now` gives Unix seconds."""
+    """Tells `counters` what budgets have spent."""
 
     def __init__(
-        self, allowances: Allowances, counters: Counters, database: Database, *, now: Callable[[], float]
+        self,
+        allowances: Allowances,
+        counters: Counters,
+        database: Database,
+        *,
+        now: Callable[[], float],
+        has_left: Callable[[], bool],
     ) -> None:
+        """`now` gives Unix seconds, `has_left` whether records of earlier processes are still on disk alone."""
         self._allowances = allowances
         self._counters = counters
         self._database = database
         self._now = now
+        self._has_left = has_left
 
     async def recount(self) -> bool:
         """Count what records say for the present day and month. Whether the database could be asked."""
@@ -45,11 +53,12 @@ class Budgets:
         return True
 
     async def run(self) -> None:
-        """Count once more when the records that were on disk are in the database, or when it can be asked."""
-        while True:
+        """Count again until the records that were on disk are in the database and were counted there."""
+        is_last = False
+        while not is_last:
             await asyncio.sleep(AGAIN_SECONDS)
-            if await self.recount():
-                return
+            were_moved = not self._has_left()  # before it is asked: what comes meanwhile it may not have seen
+            is_last = await self.recount() and were_moved
 
     async def _count(self, kind: Calendar) -> None:
         stretch = stretch_of(kind, self._now())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,7 @@ async def test_a_gateway_that_starts_knows_what_was_spent(tmp_path: Path) -> Non
     try:
         store = UsageStore(database, retention_days=90, daily_retention_days=800, now=lambda: AT)
         await store.add(ROWS)
-        budgets = Budgets(ALLOWANCES, counters, database, now=lambda: AT)
+        budgets = Budgets(ALLOWANCES, counters, database, now=lambda: AT, has_left=lambda: False)
         assert await budgets.recount()
         assert await budgets.recount()  # what is counted again is not counted twice
     finally:
@@ -77,8 +78,37 @@ async def test_a_database_that_does_not_answer_is_told_of_and_stops_nobody(
     monkeypatch.setattr("gateway.budgets.answer", fails)
     counters = MemoryCounters(clock=Clock(), wall=lambda: AT)
     database = Database(sqlite(tmp_path / "usage.db"))
-    assert not await Budgets(ALLOWANCES, counters, database, now=lambda: AT).recount()
+    assert not await Budgets(ALLOWANCES, counters, database, now=lambda: AT, has_left=lambda: False).recount()
     assert "budgets not counted" in caplog.text
+
+
+async def test_budgets_are_counted_until_what_a_killed_gateway_left_is_in_the_database(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("gateway.budgets.AGAIN_SECONDS", 0.0)
+    database = Database(sqlite(tmp_path / "usage.db"))
+    counters = MemoryCounters(clock=Clock(), wall=lambda: AT)
+    store = UsageStore(database, retention_days=90, daily_retention_days=800, now=lambda: AT)
+    looks = iter([True, True, False])
+    try:
+        await store.add(ROWS[:1])
+        budgets = Budgets(ALLOWANCES, counters, database, now=lambda: AT, has_left=lambda: next(looks))
+        recount, counted = budgets.recount, 0
+
+        async def counting() -> bool:
+            nonlocal counted
+            counted += 1
+            if counted == 3:
+                await store.add(ROWS)
+            return await recount()
+
+        monkeypatch.setattr(budgets, "recount", counting)
+        async with asyncio.timeout(30):
+            await budgets.run()
+    finally:
+        await database.close()
+    assert counted == 3
+    assert left(counters, "team:a|tokens|day", Unit.TOKENS, 1000, Calendar.DAY) == 1000 - 30
 
 
 def test_only_limits_on_days_and_months_are_budgets() -> None:
