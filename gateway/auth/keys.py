@@ -185,6 +185,7 @@ class FileStore:
     def __init__(self, file: KeyFile) -> None:
         self.file = file
         self._seen: object = None
+        self._was_there = False
         self._broken: KeyFileError | None = None
 
     async def fetch(self) -> Contents | None:
@@ -199,6 +200,7 @@ class FileStore:
                 raise self._broken
             return None
         had, self._seen = self._seen, signature
+        self._was_there = self._was_there or signature != _GONE
         try:
             if signature == _GONE and had is not None:
                 raise KeyFileError(f"{self.file.path} has gone: the keys read before stay in force")
@@ -211,6 +213,9 @@ class FileStore:
 
     async def change(self, edit: Edit) -> Contents:
         """See `Store.change`. Beside the loop: it waits for other writers and for the disk."""
+        if self._was_there and _signature(self.file.path) == _GONE:
+            # What was made of nothing would be in force without all other keys, and without what is suspended.
+            raise KeyFileError(f"{self.file.path} has gone: restore it, nothing can be changed before")
         changed = await asyncio.to_thread(self.file.change, edit)
         self._seen = _TO_READ  # another may have written, and been read here, before this one is told of
         return changed

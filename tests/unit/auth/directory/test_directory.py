@@ -8,6 +8,7 @@ from gateway.auth.directory.directory import Directory
 from gateway.auth.directory.records import Key, Kind, Organisation, Owner, Secret, Team, User
 from gateway.auth.directory.rules import LOCAL, Actor
 from gateway.auth.keys import FileStore, KeyFile
+from gateway.auth.private import KeyFileError
 from gateway.auth.refusal import Refusals
 from gateway.core.call import Reach, Role, Tier
 from gateway.core.errors import (
@@ -241,6 +242,20 @@ async def test_a_revoked_key_stops_at_every_gateway_with_its_next_look(world):
     assert await other_directory.refresh()
     with pytest.raises(Unauthenticated):
         other_keys.authenticate(text.encode())
+
+
+async def test_nothing_is_changed_while_the_key_file_has_gone(world):
+    text = (await world.key()).text
+    await world.directory.refresh()
+    kept = world.file.path.read_bytes()
+    world.file.path.unlink()
+    with pytest.raises(KeyFileError, match="restore it"):
+        await world.directory.create(LOCAL, Kind.USER, {"name": "u"})
+    assert not world.file.path.exists()
+    assert world.opens(text)
+    world.file.path.write_bytes(kept)
+    world.file.path.chmod(0o600)
+    await world.directory.create(LOCAL, Kind.USER, {"name": "u"})
 
 
 async def test_one_who_writes_at_the_same_time_is_not_forgotten(world, monkeypatch):
