@@ -234,9 +234,7 @@ async def test_before_the_database_answered_only_keys_count_that_are_declared_wi
         declared=contents_of(
             organisations=[Organisation(name="o", **declared)] if is_whole else [],
             teams=[team if is_whole else Team(name="d", **declared)],
-            keys=[
-                Key(id=minted.id, name="k", team="d", secrets=(Secret(digest=minted.digest),), **declared)
-            ],
+            keys=[Key(id=minted.id, name="k", team="d", secrets=(Secret(digest=minted.digest),), **declared)],
         ),
     )
     gateway.cut_off()
