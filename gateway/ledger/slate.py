@@ -9,9 +9,10 @@ what the spool's own files are for.
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 import os
+import re
+import secrets
 import stat
 import struct
 from contextlib import suppress
@@ -22,6 +23,7 @@ from gateway.ledger.frames import scan
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - opened without following links, refused when it is not ours
 SLATE_BYTES = 4 * 1024 * 1024
 _HEAD = struct.Struct("<Q")
+_NAME = re.compile("[0-9a-f]{24}")
 _RING = 64
 """Where the ring of frames begins; before it is the number up to which frames are on disk."""
 
@@ -76,14 +78,29 @@ class Slate:
 
 def _open(folder: Path, size: int, memory: Path) -> tuple[Path, int]:
     """A file of `size` bytes that are really there: a page that could not be had would be the end of the process."""
-    found = folder.stat()
-    name = hashlib.sha256(f"{os.geteuid()} {found.st_dev} {found.st_ino}".encode()).hexdigest()[:24]
-    places = [memory / f"cascadia-ledger-{name}"] if memory.is_dir() else []
+    places = [memory / f"cascadia-ledger-{_name(folder)}"] if memory.is_dir() else []
     for path in [*places, folder / "slate"]:
         with suppress(OSError):
             return path, _allocated(path, size)
     path = folder / "slate"
     return path, _allocated(path, size)
+
+
+def _name(folder: Path) -> str:
+    """The name of this folder's slate. Nothing that another folder could have later, as a path or an inode is."""
+    path = folder / "slate.name"
+    with suppress(FileNotFoundError):
+        known = path.read_text("ascii")
+        if _NAME.fullmatch(known):
+            return known
+    name = secrets.token_hex(12)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, name.encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return name
 
 
 def _allocated(path: Path, size: int) -> int:

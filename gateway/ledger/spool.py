@@ -124,6 +124,8 @@ class Spool:
             self.previous = {each: segments.path_of(self.folder, each).stat().st_size for each in found}
         except OSError as error:
             raise SpoolError(f"{self.folder}: {error.strerror or error}") from error
+        with suppress(OSError):  # now, while there are descriptors; else the first write tells
+            self._file = self._next()
         self._thread.start()
 
     def append(self, payload: bytes) -> None:

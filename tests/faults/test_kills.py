@@ -30,6 +30,6 @@ async def test_kills_lose_nothing_that_has_no_content_and_tell_the_rest(
         assert max(found.dispatches.values()) <= 2
         calls = {call["request_id"]: call for call in gateway.calls()}
         assert len(calls) == len(found.asked)
-        assert max(call["attempts"] for call in calls.values()) == 2  # some were sent again
+        assert max(call["attempts"] for call in calls.values()) >= 2  # some were sent again
         for asked in found.asked:
             assert (calls[asked.id]["outcome"] == "ok") == (asked.got() is Got.COMPLETE)

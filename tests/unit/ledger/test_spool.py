@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from gateway.ledger import segments
 from gateway.ledger.disk import Disk, File
 from gateway.ledger.frames import frame
 from gateway.ledger.records import encode
+from gateway.ledger.slate import Slate
 from gateway.ledger.spool import Spool, SpoolError
 from tests.support.product import until
 from tests.support.usage import ended
@@ -79,6 +81,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from gateway.ledger.records import encode
+from gateway.ledger.slate import Slate
 from gateway.ledger.spool import Spool
 from tests.support.usage import ended
 
@@ -97,7 +100,7 @@ def test_a_process_that_is_killed_right_after_an_append_loses_nothing(make_spool
     assert subprocess.run(command, check=False, timeout=30).returncode == -9
     spool = make_spool()
     assert sorted(ids(spool.folder)) == sorted(f"r{number}" for number in range(count))
-    assert set(spool.previous) == set(segments.numbers(spool.folder))
+    assert set(spool.previous) == set(segments.numbers(spool.folder)) - {spool.current}
 
 
 def test_after_a_good_end_nothing_is_left_in_memory(make_spool, committed, tmp_path):
@@ -290,3 +293,18 @@ def test_damage_is_kept_aside(make_spool, committed):
     assert [each.id for each in read.records] == ["b"]
     (kept,) = (spool.folder / segments.TORN).iterdir()
     assert kept.read_bytes() == data[: read.torn]
+
+
+def test_a_folder_that_is_made_anew_gets_nothing_of_what_a_former_one_left(tmp_path):
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    for folder in (tmp_path / "ledger", tmp_path / "ledger"):
+        folder.mkdir()
+        slate = Slate(folder, memory=memory)
+        assert slate.left() == []
+        slate.put(frame(1, b"left"))
+        again = Slate(folder, memory=memory)
+        assert again.left() == [b"left"]  # in the same folder it is found again
+        again.close(forget=False)
+        slate.close(forget=False)
+        shutil.rmtree(folder)
