@@ -12,6 +12,9 @@ import pytest
 from benchmarks import hot_path
 from benchmarks.requests import chat
 
+CALLS = 100
+"""Far more than what others in this process may leave meanwhile: a cycle for each call would be found."""
+
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> hot_path.Rig:
@@ -31,27 +34,27 @@ async def test_a_plain_call_leaves_no_work_for_the_garbage_collector(rig, garbag
     payload = chat(rig.key, body_bytes=1024, tokens=16, stream=False).payload
     rig.plain(payload, hot_path.answer())
     garbage()
-    for _ in range(3):
+    for _ in range(CALLS):
         rig.plain(payload, hot_path.answer())
         assert rig.wire.last.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert garbage() == 0
+    assert garbage() < CALLS
 
 
 async def test_a_streamed_call_leaves_no_work_for_the_garbage_collector(rig, garbage):
     payload = chat(rig.key, body_bytes=1024, tokens=16, stream=True).payload
     rig.stream(payload, hot_path.events(2))
     garbage()
-    for _ in range(3):
+    for _ in range(CALLS):
         rig.stream(payload, hot_path.events(2))
         assert rig.wire.last.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
-    assert garbage() == 0
+    assert garbage() < CALLS
 
 
 async def test_a_refused_call_leaves_no_work_for_the_garbage_collector(rig, garbage):
     payload = chat("wrong", body_bytes=1024, tokens=16, stream=False).payload
     rig.client.data_received(payload)
     garbage()
-    for _ in range(3):
+    for _ in range(CALLS):
         rig.client.data_received(payload)
         assert rig.wire.last.startswith(b"HTTP/1.1 401 ")
-    assert garbage() == 0
+    assert garbage() < CALLS

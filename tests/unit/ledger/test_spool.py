@@ -81,7 +81,6 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from gateway.ledger.records import encode
-from gateway.ledger.slate import Slate
 from gateway.ledger.spool import Spool
 from tests.support.usage import ended
 
