@@ -83,6 +83,7 @@ class Admission:
         if expires <= now:
             raise DeadlineExceeded("The request took longer than it may.")
         queue = self._queue(pool)
+        queue.pool = pool
         if not queue:
             candidates = pool.candidates(now)
             if candidates:
@@ -102,7 +103,8 @@ class Admission:
 
     def move(self, pool: Pool, call: Call, without: Replica) -> Lease | None:
         """A lease on another replica than `without`, if one has room now: for a call that is sent again."""
-        return self._lease(self._queue(pool), call, pool.candidates(self._clock(), without=without))
+        queue = self._queue(pool)  # its pool may be a later one than the call's
+        return self._lease(queue, call, queue.pool.candidates(self._clock(), without=without))
 
     def policy(self, model: str) -> Policy | None:
         """Who chooses for `model`, `None` as long as nothing was chosen."""
@@ -138,7 +140,6 @@ class Admission:
         if queue is None:
             queue = Queue(pool, self._new_ordering(), self._bounds, self._costs, self._watch)
             self._queues[pool.model] = queue
-        queue.pool = pool
         return queue
 
     def _serve(self, queue: Queue, released: Replica | None) -> None:

@@ -24,6 +24,8 @@ from gateway.core.outcome import Usage
 
 MAX_EVENT_BYTES = 1 << 20
 """An event longer than this is no answer: a 1 MiB event holds more text than any engine step makes."""
+MOST_TOKENS = 2**40
+"""An engine that counts more in one call is wrong; a sum of such numbers still fits what sums are kept in."""
 
 
 class Verdict(Enum):
@@ -58,10 +60,14 @@ class UsageShape(Struct):
         """As the value the rest of the gateway speaks of."""
         details = self.prompt_tokens_details
         return Usage(
-            prompt_tokens=self.prompt_tokens,
-            completion_tokens=self.completion_tokens or 0,
-            cached_tokens=(details.cached_tokens or 0) if details else 0,
+            prompt_tokens=_bounded(self.prompt_tokens),
+            completion_tokens=_bounded(self.completion_tokens or 0),
+            cached_tokens=_bounded(details.cached_tokens or 0) if details else 0,
         )
+
+
+def _bounded(tokens: int) -> int:
+    return min(max(tokens, 0), MOST_TOKENS)
 
 
 class _Choice(Struct):
@@ -208,7 +214,7 @@ class Scanner:
         self.has_content = has_content
         if event.choices:
             for choice in event.choices:
-                if choice.finish_reason is not None:
+                if choice.finish_reason:
                     self._unfinished[choice.index] = False
                 else:
                     self._unfinished.setdefault(choice.index, True)

@@ -196,6 +196,8 @@ class Exchange:
 
     def hold(self, size: int) -> bool:
         """Count `size` bytes more that are held for this call. Whether there is room for them."""
+        if self.state in OVER:
+            return False
         self._held_bytes += size
         self._proxy.held_bytes += size
         return self._proxy.held_bytes <= self._proxy.max_held_bytes
@@ -220,16 +222,21 @@ class Exchange:
             self._parsing = self._proxy.aside.run(lambda: self._read_aside(body), self._parsed)
             return
         try:
-            envelope = self._proxy.reader.read(self.operation, body, self._key_id())
+            envelope = self._read(body)
         except GatewayError as error:
             self.refuse(error)
             return
         self._parsed(envelope)
 
+    def _read(self, body: bytes) -> Envelope:
+        """Understand a body and make it one for engines. Touches no state. Raises `GatewayError`."""
+        envelope = self._proxy.reader.read(self.operation, body, self._key_id())
+        return envelope if envelope.service_tier is None else acceptable(envelope)
+
     def _read_aside(self, body: bytes) -> Envelope | GatewayError:
         """Understand a large body. Runs in another thread: touches no state, and is the outermost edge there."""
         try:
-            return self._proxy.reader.read(self.operation, body, self._key_id())
+            return self._read(body)
         except GatewayError as error:
             return error.with_traceback(None)  # a traceback holds the body
         except Exception:
@@ -245,8 +252,6 @@ class Exchange:
             self.refuse(read)
             return
         proxy, envelope, principal = self._proxy, read, self.principal
-        if envelope.service_tier is not None:
-            envelope = acceptable(envelope)
         self._envelope, self._stripped = envelope, envelope.stripped
         self._parsed_at = proxy.clock()
         try:
@@ -496,7 +501,7 @@ class Exchange:
             self._end(FAILED, Outcome.CLIENT_GONE, _OK, None)
             self._client.send(b"", ABORT)
         elif self._is_complete():
-            if paused is None and now - self._last_heard > _LAST_CHUNK_SECONDS:
+            if now - self._last_heard > _LAST_CHUNK_SECONDS:
                 self._complete(b"")
         elif now > self._deadline:
             self._give_up(too_long(), Ended.UNJUDGED)
@@ -602,7 +607,7 @@ class Exchange:
     def _engine_error(self, status: int, body: bytes, out: bytes) -> None:
         """The engine answered an error, by its status or as an event of its stream."""
         error = errors.read_engine_error(status, body)
-        if error.status in _BUSY:
+        if error.status in _BUSY and self.state is not STREAMING:
             self._fault(Fault.BUSY, out)
         elif error.status in _CLIENT_FAULTS and self.state is not STREAMING:
             self._end(DONE, Outcome.CLIENT_ERROR, error.status, error.code, _WELL)
@@ -619,6 +624,8 @@ class Exchange:
         self._failed_by = fault
         ended = ENDED_BY.get(fault, Ended.FAILED)
         decision = decide(fault, self._situation())
+        if (fault in UNTOUCHED or fault is Fault.OURS) and self.state is not STREAMING:
+            self._turned_away += 1
         if fault is Fault.LOST or fault is Fault.STALE:  # an engine that dies closes its kept connections too
             self._strike()
         if decision is Decision.RESEND and self._lease is not None:
@@ -654,8 +661,6 @@ class Exchange:
             return False
         replacement = self._proxy.admission.move(self._pool, self._call, without=lease.replica)
         lease.release(ended)
-        if fault in UNTOUCHED:
-            self._turned_away += 1
         if replacement is None:
             return fault is Fault.BUSY and self._wait_again(self._pool, self._call)
         if fault not in UNTOUCHED:
@@ -825,7 +830,7 @@ class Exchange:
         Without the engine's own count: nothing if no engine took the call; the request alone if the engine refused it or
         failed before it answered; else no more tokens of the answer than bytes of it came, where it came bit by bit.
         """
-        if self._dispatches == self._turned_away or outcome is Outcome.REJECTED:
+        if self._dispatches == self._turned_away:
             reservation.release()
         elif usage is not None:
             reservation.settle(usage)

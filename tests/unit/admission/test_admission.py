@@ -504,3 +504,16 @@ def test_a_tenants_weight_is_what_its_last_call_said(clock: Clock) -> None:
     shares = gate._queues["m"].ordering._shares[Tier.DEFAULT]
     assert shares._tenants["t"].weight == 4.0
     assert shares._weights == 0.0
+
+
+def test_a_call_of_a_former_pool_puts_nobody_out(clock: Clock) -> None:
+    former, gone = pool(), replica()
+    members = pool(replica())
+    gate = admission(clock)
+    lease = leased(gate.admit(members, call(), Caller(), 1e9))
+    waits = Caller()
+    queued(gate.admit(members, call(), waits, 1e9))
+    assert gate.move(former, call(), without=gone) is None
+    gate.wake()
+    lease.release(Ended.WELL)
+    assert waits.lease is not None

@@ -272,3 +272,18 @@ def test_an_event_that_never_ends_is_given_up() -> None:
         fed += 65536
     assert fed <= sse.MAX_EVENT_BYTES + 65536
     assert scanner.verdict is Verdict.GARBAGE
+
+
+def test_an_empty_finish_reason_finishes_nothing() -> None:
+    scanner = Scanner(strip_usage=False)
+    scanner.feed(b'data: {"choices":[{"index":0,"finish_reason":""}]}\n\ndata: [DONE]\n\n')
+    assert scanner.verdict is Verdict.GARBAGE
+
+
+def test_tokens_are_bounded() -> None:
+    scanner = Scanner(strip_usage=False)
+    scanner.feed(
+        b'data: {"choices":[],"usage":{"prompt_tokens":18446744073709551616,"completion_tokens":-1}}\n\n'
+    )
+    assert scanner.usage is not None
+    assert scanner.usage[:2] == (2**40, 0)

@@ -681,3 +681,20 @@ def test_what_is_said_to_a_call_while_it_is_read_changes_nothing(world) -> None:
     assert client.exchange.state is State.PARSING
     world.aside.finish()
     assert client.exchange.state is State.DISPATCHED
+
+
+def test_a_complete_stream_gives_its_slot_back_however_slowly_it_is_read(world) -> None:
+    client, sending = streaming(world)
+    sending.sink.upstream_data(FINISH + DONE, last=False)
+    client.exchange.writable(False)
+    world.clock.advance(2)
+    world.proxy.sweep()
+    assert (client.end, world.in_flight()) == (Part.LAST, 0)
+
+
+def test_what_comes_of_a_body_after_the_end_is_not_counted(world) -> None:
+    client = world.open()
+    client.exchange.hold(100)
+    client.exchange.client_gone()
+    assert not client.exchange.hold(100)
+    assert world.proxy.held_bytes == 0

@@ -266,3 +266,18 @@ def test_a_call_sent_twice_is_settled_once(world, counters) -> None:
     sink.upstream_data(TEXT + FINISH + USAGE + DONE, last=True)
     assert world.ends[0].attempts == 2
     assert used(counters) == [1, 18, 1]
+
+
+def test_a_stream_that_its_engine_breaks_off_for_load_counts_what_came(world, counters) -> None:
+    _, sending = streaming(world, counters)
+    sending.sink.upstream_data(event({"error": {"message": "m", "code": 503}}), last=False)
+    assert used(counters)[0] == 1
+    assert used(counters)[1] > INPUT
+    assert world.ends[0].outcome is Outcome.UPSTREAM_ERROR
+
+
+def test_who_reaches_no_engine_used_nothing(world, counters) -> None:
+    dispatched(world, counters)
+    for _ in range(2):
+        world.transport.sendings[-1].over().upstream_lost(Loss.REFUSED)
+    assert used(counters) == [0, 0, 0]
