@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from config.shape import KeyPath
 
 HIDDEN = "********"
 """Stands where a secret is."""
+
+_SECRET_NAME = re.compile("key|token|secret|password", re.IGNORECASE)
 
 
 def plain(value: Any, *, reveal: bool) -> Any:
@@ -38,7 +41,24 @@ def public(config: Config) -> dict[str, Any]:
     found: dict[str, Any] = plain(config, reveal=False)
     for group in found["engines"]:
         group["env"] = dict.fromkeys(group["env"], HIDDEN)
+        group["args"] = _without_secrets(group["args"])
     return found
+
+
+def _without_secrets(arguments: Sequence[str]) -> list[str]:
+    """Command-line arguments; hidden is what follows one whose name says that a secret follows, by `=` or by itself."""
+    shown: list[str] = []
+    is_secret = False
+    for argument in arguments:
+        name, equals, _ = argument.partition("=")
+        if is_secret and not argument.startswith("--"):
+            shown.append(HIDDEN)
+            is_secret = False
+            continue
+        is_secret = argument.startswith("-") and _SECRET_NAME.search(name) is not None
+        shown.append(f"{name}={HIDDEN}" if is_secret and equals else argument)
+        is_secret = is_secret and not equals
+    return shown
 
 
 def as_yaml(loaded: Loaded, *, defaults: bool, why: bool) -> str:

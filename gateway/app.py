@@ -208,7 +208,7 @@ def build(
         registry.register(SharedMetrics(counters.state))
     watchdog = Watchdog()
     audit = audit_log(paths)
-    door = Door(token_file(paths), identity.authenticator, audit)
+    door = Door(token_file(paths), identity.authenticator, audit, clock)
     recorder = Recorder(max_records=config.explain.records, max_bytes=config.explain.max_bytes)
 
     def ended(end: End) -> None:

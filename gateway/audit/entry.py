@@ -13,6 +13,8 @@ import msgspec
 
 FIRST = "0" * 64
 """The hash before the first entry."""
+BEGUN = "begun"
+"""The outcome of what is about to be done: its own outcome is an entry of its own, unless it was cut short."""
 LONGEST_FIELD = 256
 """Characters of one field: a caller cannot fill the log with one name."""
 
@@ -29,7 +31,7 @@ class Deed(msgspec.Struct, frozen=True, kw_only=True):
     address: str | None = None
     request_id: str | None = None
     outcome: str = "ok"
-    """`ok`, or the code of the error."""
+    """`ok`, the code of the error, or `begun` for what is about to be done."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

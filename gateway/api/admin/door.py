@@ -1,8 +1,10 @@
 """The one way into the administration: who is calling, whether they may, and what is written down of it.
 
 A route says what it asks of its caller when it is made (`needs`); one that does not is refused when the application is
-built (`check_routes`), so that no route can be open by an oversight. Every call that is turned away and every change is
-in the audit log before it is answered. While that cannot be written, nothing is changed.
+built (`check_routes`), so that no route can be open by an oversight. Every change is in the audit
+log twice: that it begins, before anything is changed, and how it went, before it is answered. While that cannot be written,
+nothing is changed. A call that is turned away is there before it is answered; of those that nobody known made, which
+anybody can make without end, one a minute and address.
 """
 
 from __future__ import annotations
@@ -20,11 +22,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.types import Message
 
+from gateway.api.admin.unknown import UnknownCallers
 from gateway.api.errors import answer
 from gateway.audit import AuditError, AuditLog, Deed
-from gateway.audit.entry import state_hash
+from gateway.audit.entry import BEGUN, state_hash
 from gateway.auth.base import Authenticator
 from gateway.auth.credential import bearer
+from gateway.auth.directory.rules import actor_name
 from gateway.auth.root import SecretError
 from gateway.auth.tokens import PREFIX, RANKS, TokenFile, TokenFileError
 from gateway.core.call import ANONYMOUS, Principal, Reach, Role
@@ -121,12 +125,15 @@ def check_routes(app: FastAPI) -> None:
 
 
 class Door:
-    """Knows the tokens and writes the audit log."""
+    """Knows the tokens and writes the audit log. `clock` gives seconds of any origin."""
 
-    def __init__(self, tokens: TokenFile, authenticator: Authenticator, audit: AuditLog) -> None:
+    def __init__(
+        self, tokens: TokenFile, authenticator: Authenticator, audit: AuditLog, clock: Callable[[], float]
+    ) -> None:
         self._tokens = tokens
         self._authenticator = authenticator
         self._audit = audit
+        self._unknown = UnknownCallers(clock)
         self.denied = 0
         """Calls that were turned away since the start."""
 
@@ -165,6 +172,12 @@ class Door:
         except GatewayError as error:
             self.denied += 1
             visit.object = request.url.path
+            if not is_known:
+                kept_back = self._unknown.count(visit.address)
+                if kept_back is None:
+                    return self._answer(visit, error)
+                if kept_back:
+                    visit.object += f" (and {kept_back} more since the entry before)"
             return self._answer(
                 visit, await self._record(visit, action, error.code, is_known=is_known) or error
             )
@@ -179,13 +192,13 @@ class Door:
         """
         if credential is None or credential.startswith(PREFIX.encode()):
             record = await asyncio.to_thread(self._tokens.authenticate, credential)
-            visit.name, visit.role = record.name, record.role
+            visit.name, visit.role = f"token:{record.id}", record.role
             return
         principal = self._authenticator.authenticate(credential, visit.address)
         if principal is ANONYMOUS:  # everybody may infer; nobody may administer without a token
             raise Unauthenticated("The admin token is not valid.")
         visit.principal = principal
-        visit.name, visit.role = principal.user or principal.key_id, principal.role or Role.VIEWER
+        visit.name, visit.role = actor_name(principal), principal.role or Role.VIEWER
 
     async def _served(
         self, visit: Visit, request: Request, inner: Callable[[Request], Coroutine[Any, Any, Response]]
@@ -209,13 +222,14 @@ class Door:
         inner: Callable[[Request], Coroutine[Any, Any, Response]],
         action: str,
     ) -> Response:
-        try:  # before anything is changed, not after
-            await asyncio.to_thread(self._audit.head)
+        try:
             request = await _with_body(request)
-        except AuditError as error:
-            return self._answer(visit, _unavailable(error))
         except GatewayError as error:
             return self._answer(visit, await self._record(visit, action, error.code) or error)
+        visit.object = request.url.path
+        if (failure := await self._record(visit, action, BEGUN)) is not None:
+            return self._answer(visit, failure)
+        visit.object = None
         try:
             response, outcome = await self._served(visit, request, inner)
         except Exception:

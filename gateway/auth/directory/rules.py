@@ -43,13 +43,18 @@ LOCAL = Actor("local", Role.ADMIN)
 """Whoever may write to the data folder of this machine: may do everything."""
 
 
+def actor_name(principal: Principal) -> str:
+    """What the audit calls `principal`: `key:ID`, or `jwt:ISSUER:SUBJECT`. Only an issuer's ids hold a colon."""
+    return f"{'jwt' if ':' in principal.key_id else 'key'}:{principal.key_id}"
+
+
 def actor_of(principal: Principal, key: Key | None) -> Actor:
     """The actor that `principal` is. `key` is the one it came with. Raises `Forbidden` for one without a role."""
     if principal.role is None:
         raise Forbidden("This key is not for the administration.")
     prefixes = tuple(f"{prefix}*" for prefix in principal.model_prefixes)
     return Actor(
-        name=principal.user or principal.key_id,
+        name=actor_name(principal),
         role=principal.role,
         organisation=None if principal.reach is Reach.EVERYTHING else principal.organisation,
         team=principal.tenant if principal.reach is Reach.TEAM else None,

@@ -55,7 +55,7 @@ async def test_a_drained_replica_stays_so_whatever_its_discovery_says(admin: Adm
     assert condition(admin) is Condition.DRAINING
     back = await admin.ask("POST", "/admin/replicas/engine-0/undrain", Role.OPERATOR)
     assert (back.json()["condition"], condition(admin)) == ("ready", Condition.READY)
-    assert [(e["action"], e["object"], e["outcome"]) for e in admin.audited()] == [
+    assert [(e["action"], e["object"], e["outcome"]) for e in admin.audited() if e["outcome"] != "begun"] == [
         ("replicas.drain", "replicas/engine-0", "ok"),
         ("replicas.undrain", "replicas/engine-0", "ok"),
     ]
@@ -132,7 +132,7 @@ async def test_every_change_is_audited_with_the_state_before_and_after(admin: Ad
     team = await made(admin, "teams", name="lab")
     changed = await admin.ask("PATCH", "/admin/teams/lab", headers={"if-match": '"1"'}, json={"weight": 2.0})
     await admin.ask("DELETE", "/admin/teams/lab", headers={"if-match": '"2"'})
-    entries = admin.audited()
+    entries = [entry for entry in admin.audited() if entry["outcome"] != "begun"]
     assert [entry["action"] for entry in entries] == ["teams.create", "teams.update", "teams.delete"]
     assert [entry["before"] for entry in entries] == [None, state_hash(team), state_hash(changed.json())]
     assert [entry["after"] for entry in entries] == [state_hash(team), state_hash(changed.json()), None]
@@ -176,7 +176,7 @@ async def test_of_those_who_change_at_once_one_wins_and_the_others_are_told(admi
     assert sorted(answer.status_code for answer in answers) == [200, *[412] * 7]
     [won] = [answer.json() for answer in answers if answer.status_code == 200]
     assert (await admin.ask("GET", "/admin/teams/lab")).json() == won
-    assert verify(admin.parts.audit).entries == 9
+    assert verify(admin.parts.audit).entries == 18
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from gateway.api.admin.door import (
     declared,
     needs,
 )
+from gateway.api.admin.unknown import UnknownCallers
+from gateway.audit import AuditError
 from gateway.audit.verify import verify
 from gateway.auth.tokens import RANKS
 from gateway.core.call import Role
@@ -67,7 +70,7 @@ async def test_every_call_that_is_turned_away_is_in_the_audit_log(admin: Adminis
     for route in routes(admin):
         role, action = declared(route)
         for method in route.methods or ():
-            for caller in (None, *[each for each in Role if RANKS.index(each) < RANKS.index(role)]):
+            for caller in [each for each in Role if RANKS.index(each) < RANKS.index(role)]:
                 before = len(admin.audited())
                 answer = await admin.ask(
                     method, filled(route.path), caller, headers={"x-request-id": f"r{denied}"}
@@ -80,7 +83,7 @@ async def test_every_call_that_is_turned_away_is_in_the_audit_log(admin: Adminis
                     filled(route.path),
                     ADDRESS,
                 )
-                assert entry["actor"] == ("-" if caller is None else caller.value)
+                assert entry["actor"] == f"token:{admin.tokens[caller].split('_')[1]}"
                 assert entry["request_id"] == answer.headers["x-request-id"]
                 assert entry["outcome"] == answer.json()["error"]["code"]
     assert denied
@@ -210,7 +213,59 @@ async def test_a_body_is_read_within_its_cap(admin: Administration) -> None:
     assert (await admin.ask("POST", "/admin/probe", content=b"x" * MAX_BODY_BYTES)).status_code == 200
     large = await admin.ask("POST", "/admin/probe", content=b"x" * (MAX_BODY_BYTES + 1))
     assert (large.status_code, large.json()["error"]["code"]) == (413, "request_too_large")
-    assert [entry["outcome"] for entry in admin.audited()] == ["ok", "request_too_large"]
+    assert [entry["outcome"] for entry in admin.audited()] == ["begun", "ok", "request_too_large"]
+
+
+async def test_calls_of_nobody_known_are_one_entry_a_minute_and_address(admin: Administration) -> None:
+    for _ in range(50):
+        assert (await admin.ask("GET", "/admin/requests", None)).status_code == 401
+    [entry] = admin.audited()
+    assert (entry["actor"], entry["object"], entry["outcome"]) == ("-", "/admin/requests", "invalid_api_key")
+    text = (await admin.ask("GET", "/metrics", None)).text
+    assert "cascadia_admin_calls_denied 50.0" in text or "cascadia_admin_calls_denied_total 50.0" in text
+
+
+def test_the_next_entry_tells_how_many_were_left_out_and_addresses_are_bounded() -> None:
+    now = [0.0]
+    callers = UnknownCallers(lambda: now[0])
+    assert [callers.count("a") for _ in range(3)] == [0, None, None]
+    assert callers.count("b") == 0
+    now[0] = 60.0
+    assert [callers.count("a"), callers.count("a")] == [2, None]
+    written = [callers.count(str(number)) for number in range(5000)]
+    assert written.count(0) <= 1024
+
+
+async def test_a_change_whose_beginning_cannot_be_written_down_is_not_made(
+    admin: Administration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log can be read, and the disk is full."""
+
+    def full(deed: Any) -> None:
+        raise AuditError("the disk is full")
+
+    monkeypatch.setattr(admin.parts.audit, "append", full)
+    answer = await admin.ask("POST", "/admin/teams", json={"name": "lab"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "audit_unavailable")
+    assert (await admin.ask("GET", "/admin/teams/lab")).status_code == 404
+
+
+async def test_a_change_that_is_cut_short_leaves_its_beginning(admin: Administration) -> None:
+    router = APIRouter(route_class=type(routes(admin)[0]))
+    inside = asyncio.Event()
+
+    @router.post("/admin/probe", openapi_extra=needs(Role.OPERATOR, "probe"))
+    async def probe() -> None:
+        inside.set()
+        await asyncio.Event().wait()
+
+    admin.parts.admin.router.routes.extend(router.routes)
+    call = asyncio.create_task(admin.ask("POST", "/admin/probe"))
+    await asyncio.wait_for(inside.wait(), 5)
+    call.cancel()
+    await asyncio.wait([call])
+    [entry] = admin.audited()
+    assert (entry["action"], entry["object"], entry["outcome"]) == ("probe", "/admin/probe", "begun")
 
 
 async def test_nothing_is_changed_while_the_audit_log_cannot_be_written(

@@ -5,7 +5,7 @@ from ruamel.yaml import YAML
 
 from config.load import Override, load
 from config.schema import Config
-from config.write import HIDDEN, as_yaml, plain, snapshot
+from config.write import HIDDEN, as_yaml, plain, public, snapshot
 
 TEXT = """\
 server:
@@ -63,3 +63,15 @@ def test_each_value_says_what_set_it(tmp_path):
     assert "  level: debug # CASCADIA_LOGGING__LEVEL" in lines
     assert f"  - name: a # {file}:4:11" in lines
     assert "  policy: scored # default" in lines
+
+
+def test_arguments_of_engines_that_are_named_after_a_secret_are_hidden(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text(
+        "engines:\n  - {name: a, model: m, args: [--api-key, k1, --x, y, --hf-token=k2, --PASSWORD, --secret, k3, z]}\n"
+    )
+    shown = public(load(file, {}).config)["engines"][0]["args"]
+    assert shown == [
+        *("--api-key", HIDDEN, "--x", "y", f"--hf-token={HIDDEN}"),
+        *("--PASSWORD", "--secret", HIDDEN, "z"),
+    ]

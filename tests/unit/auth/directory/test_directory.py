@@ -147,7 +147,7 @@ async def test_an_admin_key_administers_and_infers_nothing(world):
     assert not caller.may_call("chat")
     actor = world.directory.actor(caller)
     assert (actor.name, actor.role, actor.organisation, actor.team) == (
-        "ada",
+        f"key:{caller.key_id}",
         Role.OPERATOR,
         "default",
         None,
