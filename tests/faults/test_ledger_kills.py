@@ -16,8 +16,10 @@ KILLS = int(os.environ.get("FAULTS_LEDGER_KILLS", "4"))
 async def test_kills_lose_no_record_and_double_none(
     short_folder: Path, figure: Callable[[str, str], None], say: Callable[[str], None]
 ) -> None:
-    engines = engines_in(short_folder)
-    with in_front_of(engines, short_folder) as gateway:
+    folder = short_folder / "books"  # other tests keep theirs in `short_folder` itself
+    folder.mkdir()
+    engines = engines_in(folder)
+    with in_front_of(engines, folder) as gateway:
         books = await storm(gateway, engines, kills=KILLS, rng=random.Random(3), say=say)
     figure("gateway killed", str(books))
     assert not books.lost()
