@@ -55,7 +55,7 @@ class Struck(Wire):
 
     def strike(self) -> None:
         """Do what this fault does."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: only the kinds of faults below are made
 
     def silence(self) -> None:
         """Send nothing more and end the generation."""
