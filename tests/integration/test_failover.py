@@ -28,13 +28,15 @@ MINUTE = Rule("key:a|requests|60", Unit.REQUESTS, 10, 60.0)
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports of 127.0.0.1 below those of the cluster bus, which is 10000 higher."""
+    """Ports of 127.0.0.1 whose cluster bus, 10000 higher, is free too, and below those that clients are given."""
     found: list[int] = []
     while len(found) < number:
-        port = random.randrange(20_000, 30_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
+        port = random.randrange(12_000, 22_000)
+        with socket.socket() as probe, socket.socket() as bus, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            found.append(port)
+            bus.bind(("127.0.0.1", port + 10_000))
+            if port not in found:
+                found.append(port)
     return found
 
 
