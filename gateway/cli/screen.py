@@ -54,5 +54,5 @@ def curl_line(screen: Screen, model: str) -> str:
     key = screen.new_key or f"${KEY_VARIABLE}"
     authorization = f' -H "Authorization: Bearer {key}"' if screen.needs_key else ""
     target = curl_target(screen.url, "/v1/chat/completions")
-    # No quote, $ or ` can be in the body: a model's name has none (see config.schema.ModelName).
+    # No quote, $ or ` can be in the body: a model's name has none (see config.schema.names.ModelName).
     return f"curl {target}{authorization} -H \"Content-Type: application/json\" -d '{body}'"
