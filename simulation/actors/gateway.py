@@ -66,7 +66,7 @@ class GatewayProcess:
             if settings.driver == "edge"
             else guarded_protocol(parts.guard)
         )
-        self._server = app._server(parts.app, protocol)  # noqa: SLF001 - what the product runs is what is simulated
+        self._server = app.server_of(parts.app, protocol)
         self._server.config.load()
         self._server.lifespan = self._server.config.lifespan_class(self._server.config)
         self._server.servers = []
@@ -135,9 +135,7 @@ class GatewayProcess:
     async def _live(self) -> None:
         """Serve until told to stop, then end as the product does."""
         parts, server = self.parts, self._server
-        await app._until_drained(  # noqa: SLF001 - as above
-            parts.proxy, self._drain[1], self._stop, delay=self._drain[0]
-        )
+        await app.until_drained(parts.proxy, self._drain[1], self._stop, delay=self._drain[0])
         self._network.refuse(GATEWAY)
         await server.shutdown()
         self._tasks[0].cancel()

@@ -119,7 +119,7 @@ async def running(
     protocol = (
         edge_protocol(parts.proxy, parts.guard) if driver is Driver.EDGE else guarded_protocol(parts.guard)
     )
-    settings = app._server(parts.app, protocol).config
+    settings = app.server_of(parts.app, protocol).config
     settings.load()
     state = ServerState()
     gateway.connections = state.connections

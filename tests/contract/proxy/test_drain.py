@@ -60,7 +60,7 @@ async def test_between_not_ready_and_refusing_there_is_a_delay_that_a_second_sig
 ) -> None:
     stop = app.Stop()
     draining = asyncio.create_task(
-        app._until_drained(gateway.proxy, 60.0, stop, delay=3600.0 if hurried else 0.01)
+        app.until_drained(gateway.proxy, 60.0, stop, delay=3600.0 if hurried else 0.01)
     )
     stop.asked.set()
     await until(lambda: gateway.proxy.is_leaving)

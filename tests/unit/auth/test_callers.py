@@ -163,9 +163,9 @@ async def test_a_gateway_looks_often_enough_to_refuse_a_revoked_key_in_time(tmp_
             raise asyncio.CancelledError
         await sleep(0)
 
-    monkeypatch.setattr(app.asyncio, "sleep", counted)
+    monkeypatch.setattr(asyncio, "sleep", counted)
     with pytest.raises(asyncio.CancelledError):
-        await app._follow(running.directory)
+        await app.follow(running.directory)
     with pytest.raises(Unauthenticated):
         running.authenticator.authenticate(new.text.encode())
     assert slept[0] + FETCH_SECONDS < REVOCATION_SECONDS

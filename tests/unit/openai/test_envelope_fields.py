@@ -393,7 +393,7 @@ def test_no_cap_is_no_cap() -> None:
 
 
 def test_the_configurations_defaults_are_the_gateways() -> None:
-    assert app._rules(Config()) == Rules()
+    assert app.rules_of(Config()) == Rules()
     assert DEFAULT_CAPS._fields == tuple(
         name for name in type(Config().caps).model_fields if name not in {"models", "keys"}
     )

@@ -1,0 +1,134 @@
+"""From the configuration to the path of a call: the bounds on its connection, its rules, its place in the queue."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from config.paths import Paths
+from config.schema import CapsOf, Config, is_loopback
+from gateway import memory
+from gateway.administration import salt_key
+from gateway.admission import LIMITS, ORDERINGS, Admission, Bounds, Costs, Fair, Ordering, Watch
+from gateway.auth.base import Authenticator
+from gateway.balancer import POLICIES
+from gateway.core.outcome import OnEnd
+from gateway.fleet.catalog import Catalog
+from gateway.ledger import Ledger
+from gateway.openai.rules import Caps, Rules, Treatment
+from gateway.proxy.addresses import Proxies
+from gateway.proxy.aside import Aside
+from gateway.proxy.guard import Guard, HttpLimits
+from gateway.proxy.hosts import ANY, Hosts
+from gateway.proxy.isolation import Isolation, Share
+from gateway.proxy.proxy import Proxy, Timeouts
+from gateway.ratelimit.limiter import Limiter
+from gateway.transport import Http1
+
+
+def proxy_of(
+    config: Config,
+    paths: Paths,
+    *,
+    authenticator: Authenticator,
+    catalog: Catalog,
+    admission: Admission,
+    transport: Http1,
+    ledger: Ledger | None,
+    limiter: Limiter | None,
+    aside: Aside,
+    clock: Callable[[], float],
+    rng: random.Random,
+    on_end: OnEnd,
+) -> Proxy:
+    """The data plane of `config`, over the parts that others see as well."""
+    timeouts, most = config.timeouts, config.server.max_body_bytes
+    return Proxy(
+        authenticator=authenticator,
+        catalog=catalog,
+        admission=admission,
+        transport=transport,
+        timeouts=Timeouts(
+            body=timeouts.body,
+            queue=timeouts.queue,
+            first_token=timeouts.first_token,
+            stall=timeouts.stall,
+            total=timeouts.total,
+        ),
+        max_body_bytes=most,
+        max_held_bytes=max(memory.limit_bytes() // memory.HELD_SHARE, most),
+        clock=clock,
+        rng=rng,
+        on_end=on_end,
+        rules=rules_of(config),
+        isolation=Isolation(Share(config.isolation.share_prefixes), lambda: salt_key(paths)),
+        aside=aside,
+        engines_know_tiers=config.admission.engine_priority,
+        ledger=ledger,
+        limiter=limiter,
+    )
+
+
+def admission_of(config: Config, clock: Callable[[], float], watch: Watch) -> Admission:
+    """The queues of `config`. `watch` is told what happens in them."""
+    wanted = config.admission
+
+    def ordering() -> Ordering:
+        if wanted.ordering == "fair":
+            crowded = wanted.max_queue // 2 if wanted.newest_first else None
+            return Fair(guarantee=wanted.lower_tiers, crowded=crowded)
+        return ORDERINGS[wanted.ordering]()
+
+    return Admission(
+        POLICIES[wanted.policy],
+        clock=clock,
+        ordering=ordering,
+        bounds=Bounds(wanted.max_queue, wanted.max_queue_tokens, wanted.max_queue_bytes),
+        limit=LIMITS[wanted.limit],
+        costs=Costs(wanted.prompt_token_cost, wanted.output_token_cost),
+        starting_seconds=wanted.max_start_wait if wanted.when_empty == "wait" else 0.0,
+        watch=watch,
+    )
+
+
+def guard_of(config: Config, address: str, clock: Callable[[], float], rng: random.Random | None) -> Guard:
+    """The bounds on the connections to `address`."""
+    server, timeouts = config.server, config.timeouts
+    return Guard(
+        HttpLimits(
+            header_seconds=timeouts.header,
+            body_seconds=timeouts.body,
+            idle_seconds=timeouts.idle,
+            send_seconds=timeouts.stall,
+            connections=server.max_connections,
+            connections_per_address=server.max_connections_per_address,
+        ),
+        Hosts(server.allowed_hosts or (() if _is_rebindable(address) else (ANY,))),
+        Proxies(server.trusted_proxies),
+        clock=clock,
+        rng=rng,
+    )
+
+
+def _is_rebindable(address: str) -> bool:
+    """Whether a page in a browser on this machine could call `address` under a name of its own."""
+    return is_loopback(address) and not address.startswith("unix:")
+
+
+def rules_of(config: Config) -> Rules:
+    """What request bodies may hold."""
+    requests, caps = config.requests, config.caps
+    return Rules(
+        privileged=Treatment(requests.privileged_fields),
+        unknown=Treatment(requests.unknown_fields),
+        allowed=frozenset(requests.allowed_fields),
+        media_hosts=frozenset(requests.allowed_media_hosts),
+        allows_grammars=requests.allow_grammars,
+        caps=_caps(caps),
+        model_caps={model: _caps(each) for model, each in caps.models.items()},
+        key_caps={key: _caps(each) for key, each in caps.keys.items()},
+    )
+
+
+def _caps(caps: CapsOf) -> Caps:
+    return Caps(*[getattr(caps, name) for name in Caps._fields])
