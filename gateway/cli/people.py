@@ -83,6 +83,34 @@ def moment(unix: float | None, absent: str) -> str:
         return f"{unix:g} s"
 
 
+def created(
+    kind: Kind,
+    fields: dict[str, Any],
+    *,
+    then: str,
+    config: Path | None,
+    data_dir: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Create an object, and say so; `then` is what to do next."""
+    from gateway.auth.directory.rules import LOCAL
+
+    voice = Voice(quiet=quiet)
+    record = asked(
+        config,
+        data_dir,
+        voice,
+        lambda directory: directory.create(LOCAL, kind, fields),
+        look=f"cascadia {kind.value} list",
+        deed=f"{kind.value}.create",
+    )
+    if as_json:
+        print_json(**plain(complete(record)))
+    else:
+        voice.say(f"The {kind.one} {fields['name']} is there. {then}")
+
+
 def set_suspended(
     kind: Kind,
     name: str,

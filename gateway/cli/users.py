@@ -6,13 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway.cli.directory import add_list, add_suspending
 from gateway.cli.exits import ExitCode
-from gateway.cli.options import APP, AsJson, ConfigFile, DataDir, NoColor, Quiet
-from gateway.cli.output import Voice, print_json
+from gateway.cli.options import APP, AsJson, ConfigFile, DataDir, Quiet
 
 app = typer.Typer(**APP, help="Create, list and suspend users and service accounts.")
-
-User = Annotated[str, typer.Argument(metavar="NAME", help="Which user.", show_default=False)]
 
 
 @app.command(epilog="Example: cascadia users create ada --team research --role operator")
@@ -40,10 +38,8 @@ def create(
 ) -> int:
     """Create a user or a service account."""
     from gateway.auth.directory.records import Kind
-    from gateway.auth.directory.rules import LOCAL
-    from gateway.cli.people import asked, complete, plain
+    from gateway.cli.people import created
 
-    voice = Voice(quiet=quiet)
     fields: dict[str, Any] = {
         "name": name,
         "team": team,
@@ -51,78 +47,24 @@ def create(
         "role": role,
         "reach": reach,
     }
-    user = asked(
-        config,
-        data_dir,
-        voice,
-        lambda directory: directory.create(LOCAL, Kind.USER, fields),
-        look="cascadia users list",
-        deed="users.create",
-    )
-    if as_json:
-        print_json(**plain(complete(user)))
-    else:
-        voice.say(
-            f"The user {name} is there. A key for it: cascadia keys create NAME --team {team} --user {name}"
-        )
-    return ExitCode.OK
-
-
-@app.command("list", epilog="Example: cascadia users list --json")
-def list_users(
-    config: ConfigFile = None, data_dir: DataDir = None, as_json: AsJson = False, no_color: NoColor = False
-) -> int:
-    """List the users."""
-    from gateway.auth.directory.records import Kind
-    from gateway.cli.people import listed, state_of
-
-    def row(user: dict[str, Any]) -> list[str]:
-        role = "-" if user["role"] is None else f"{user['role']} of {user['reach']}"
-        return [user["name"], user["team"], user["kind"], role, user["owner"], state_of(user)]
-
-    listed(
+    created(
         Kind.USER,
-        ["NAME", "TEAM", "KIND", "ROLE", "OWNER", "STATE"],
-        row,
+        fields,
+        then=f"A key for it: cascadia keys create NAME --team {team} --user {name}",
         config=config,
         data_dir=data_dir,
         as_json=as_json,
-        no_color=no_color,
+        quiet=quiet,
     )
     return ExitCode.OK
 
 
-@app.command(epilog="Example: cascadia users suspend ada")
-def suspend(
-    name: User,
-    config: ConfigFile = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> int:
-    """Refuse all keys of a user until they are resumed."""
-    from gateway.auth.directory.records import Kind
-    from gateway.cli.people import set_suspended
-
-    set_suspended(
-        Kind.USER, name, suspended=True, config=config, data_dir=data_dir, as_json=as_json, quiet=quiet
-    )
-    return ExitCode.OK
+def _row(user: dict[str, Any]) -> list[str]:
+    role = "-" if user["role"] is None else f"{user['role']} of {user['reach']}"
+    return [user["name"], user["team"], user["kind"], role]
 
 
-@app.command(epilog="Example: cascadia users resume ada")
-def resume(
-    name: User,
-    config: ConfigFile = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> int:
-    """End a suspension."""
-    from gateway.auth.directory.records import Kind
-    from gateway.cli.people import set_suspended
-
-    set_suspended(
-        Kind.USER, name, suspended=False, config=config, data_dir=data_dir, as_json=as_json, quiet=quiet
-    )
-    return ExitCode.OK
+add_list(app, "users", ["NAME", "TEAM", "KIND", "ROLE"], _row)
+add_suspending(
+    app, "users", "user", example="ada", meaning="Refuse all keys of a user until they are resumed."
+)
