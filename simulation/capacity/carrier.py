@@ -13,8 +13,9 @@ from gateway.core.call import Operation
 from gateway.fleet.endpoint import Endpoint
 from gateway.openai.operations import CHAT
 from gateway.transport import Sending, Sink, Transport
-from simulation.capacity.engine import Engine, Sequence
+from simulation.capacity.engine import Engine
 from simulation.capacity.page import page
+from simulation.capacity.sequence import Sequence
 
 if TYPE_CHECKING:
     from simulation.capacity.asked import Asked

@@ -8,8 +8,9 @@ from random import Random
 import pytest
 
 from simulation.capacity.blocks import Blocks
-from simulation.capacity.engine import Engine, Sequence
+from simulation.capacity.engine import Engine
 from simulation.capacity.prompts import Paths, Prompt, Segment
+from simulation.capacity.sequence import Sequence
 from simulation.capacity.speed import Speed, profile, profiles
 from simulation.world.loop import START, VirtualLoop
 
