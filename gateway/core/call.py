@@ -110,6 +110,8 @@ class Envelope(NamedTuple):
     session: str | None = None
     """What ties requests together that begin alike: OpenAI's `prompt_cache_key`, else `user`."""
     service_tier: str | None = None
+    is_text: bool = False
+    """It is known to hold text alone. Else it may hold anything."""
 
 
 class Call(NamedTuple):

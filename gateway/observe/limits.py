@@ -46,16 +46,16 @@ class LimitMetrics(Collector):
         yield self._tokens(
             "cascadia_limit_reserved_tokens",
             "Most tokens that calls under limits could have used, as it was taken before they were sent.",
-            self._tally.reserved,
+            (self._tally.reserved_input, self._tally.reserved_output),
         )
         yield self._tokens(
             "cascadia_limit_settled_tokens",
             "Tokens that the same calls were counted in the end.",
-            self._tally.settled,
+            (self._tally.settled_input, self._tally.settled_output),
         )
 
     def _tokens(self, name: str, meaning: str, numbers: Iterable[int]) -> Metric:
         family = CounterMetricFamily(name, meaning, labels=["type"])
-        for kind, number in zip(_TYPES, tuple(numbers), strict=True):
+        for kind, number in zip(_TYPES, numbers, strict=True):
             family.add_metric([kind], number)
         return family

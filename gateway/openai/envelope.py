@@ -152,7 +152,9 @@ def _envelope(
     answers = fields.n or 1
     if isinstance(fields, PlainChat | ChatFields):
         tokens = fields.max_tokens if fields.max_completion_tokens is None else fields.max_completion_tokens
+        is_text = fields.__class__ is PlainChat
     else:
+        is_text = fields.__class__ is PlainCompletion
         tokens = USUAL_COMPLETION_TOKENS if fields.max_tokens is None else fields.max_tokens
         if isinstance(fields, CompletionFields):
             answers = max(answers, fields.best_of or 1) * prompts_in(fields.prompt)
@@ -166,6 +168,7 @@ def _envelope(
         tokens if added_tokens is None else added_tokens,
         fields.prompt_cache_key or fields.user,
         fields.service_tier,
+        is_text,
     )
 
 

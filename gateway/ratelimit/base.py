@@ -13,7 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from gateway.ratelimit.account import Account
 
 
 class Unit(StrEnum):
@@ -104,7 +107,11 @@ class Taker(Protocol):
 
 
 class Counters(Protocol):
-    """Where counts are kept. Both methods are synchronous and do no I/O."""
+    """Where counts are kept. Its methods are synchronous and do no I/O."""
+
+    def account(self, rules: Sequence[Rule]) -> Account | None:
+        """What takes of `rules` with nothing to look up or to wait for; `None` where only `take` does."""
+        ...
 
     def take(
         self, rules: Sequence[Rule], amounts: Sequence[int], taker: Taker

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.core.call import Call, Principal
 from gateway.core.errors import ExceedsLimit, GatewayError, LimitsUnavailable, QuotaExceeded, RateLimited
+from gateway.ratelimit.account import Account, Rows
 from gateway.ratelimit.allowance import MILLION, Allowances, Level
 from gateway.ratelimit.base import Counters, Pending, Refused, Rule, Taken, Unavailable, Unit
 from gateway.ratelimit.demand import ONE, Demand, worst_case
 from gateway.ratelimit.headers import of_refusal
 from gateway.ratelimit.plan import Plan, Source, compiled
-from gateway.ratelimit.reservation import Reservation
+from gateway.ratelimit.reservation import Elsewhere, Reservation
 from gateway.ratelimit.tally import Tally
 
 MOST_PLANS = 10_000
@@ -45,7 +46,7 @@ class Limiter:
     def __init__(self, allowances: Allowances, counters: Counters) -> None:
         self._allowances = allowances
         self._counters = counters
-        self._plans: dict[tuple[str, str], tuple[Principal, Plan]] = {}
+        self._terms: dict[tuple[str, str], Terms] = {}
         self.tally = Tally()
 
     def __repr__(self) -> str:
@@ -57,46 +58,60 @@ class Limiter:
         A `Reserving` answers later, unless it is cancelled. Raises `ExceedsLimit` for what could never be, `RateLimited`
         and `QuotaExceeded` for what cannot be now, `LimitsUnavailable` when nobody knows.
         """
-        plan = self._plan(call.principal, call.model)
+        principal, model = call.principal, call.model
+        terms = self._terms.get((principal.key_id, model))
+        if terms is None or (terms.principal is not principal and terms.principal != principal):
+            terms = self._agree(principal, model)
+        plan = terms.plan
         if not plan.rules:
             return None
-        if plan.is_simple:
-            worst, amounts = ONE, plan.amounts(ONE)
-        else:
-            worst = self._worst(plan, call)
-            amounts = plan.amounts(worst)
-            self._check(plan, amounts, call)
-        reserving = Reserving(self, plan, worst, amounts, reserver)
-        answer = self._counters.take(plan.rules, amounts, reserving)
+        worst = (
+            ONE
+            if plan.is_simple
+            else worst_case(call.envelope, call.operation == "chat", plan.prices, plan.context, plan.longest)
+        )
+        account = terms.account
+        if account is None:
+            return self._ask(plan, worst, call, reserver)
+        rows = account.take(worst)
+        if rows is None:
+            rows = self._within(plan, worst, call, account)
+        return Reservation(plan, worst, self.tally, account, rows)
+
+    def _within(self, plan: Plan, worst: Demand, call: Call, account: Account) -> Rows:
+        """Take where not all rules have room: those in shadow may have none."""
+        self._check(plan, worst, call)
+        answer = account.take_within(worst)
+        if isinstance(answer, Refused):
+            raise self.refusal(plan, answer)
+        self.tally.shadow([plan.sources[index] for index in answer.exceeded])
+        return answer.rows
+
+    def _ask(self, plan: Plan, worst: Demand, call: Call, reserver: Reserver) -> Reservation | Reserving:
+        """Take of counts elsewhere."""
+        self._check(plan, worst, call)
+        reserving = Reserving(self, plan, worst, reserver)
+        answer = self._counters.take(plan.rules, plan.amounts(worst), reserving)
         if isinstance(answer, Taken):
-            return self.held(plan, worst, amounts, answer)
+            return self.held(plan, worst, answer)
         if isinstance(answer, Pending):
             reserving.cancel = answer.cancel
             return reserving
         raise self.refusal(plan, answer)
 
-    def _worst(self, plan: Plan, call: Call) -> Demand:
-        return worst_case(
-            call.envelope,
-            is_chat=call.operation == "chat",
-            prices=plan.prices,
-            context=plan.context,
-            longest=plan.longest,
-        )
-
-    def _check(self, plan: Plan, amounts: list[int], call: Call) -> None:
+    def _check(self, plan: Plan, worst: Demand, call: Call) -> None:
         """Raise `ExceedsLimit` for what no limit would ever have room for."""
-        for rule, amount in zip(plan.rules, amounts, strict=True):
+        for rule, amount in zip(plan.rules, plan.amounts(worst), strict=True):
             if amount > rule.limit and not rule.shadow:
                 source = plan.source(rule)
                 self.tally.refuse(source, "too_large")
                 raise _exceeds(rule, source, amount, call)
 
-    def held(self, plan: Plan, worst: Demand, amounts: list[int], taken: Taken) -> Reservation:
+    def held(self, plan: Plan, worst: Demand, taken: Taken) -> Reservation:
         """What was taken, as its holder gets it."""
         if taken.exceeded:
             self.tally.shadow([plan.source(rule) for rule in taken.exceeded])
-        return Reservation(plan, worst, amounts, taken, self.tally)
+        return Reservation(plan, worst, self.tally, Elsewhere(plan, taken), ())
 
     def refusal(self, plan: Plan, refused: Refused | Unavailable) -> GatewayError:
         """What the caller is told, after it was counted."""
@@ -109,36 +124,43 @@ class Limiter:
         self.tally.refuse(source, "no_room")
         return _refusal(refused, source)
 
-    def _plan(self, principal: Principal, model: str) -> Plan:
-        key = (principal.key_id, model)
-        found = self._plans.get(key)
-        if found is not None and (found[0] is principal or found[0] == principal):
-            return found[1]
-        if len(self._plans) >= MOST_PLANS:
-            self._plans.clear()
+    def _agree(self, principal: Principal, model: str) -> Terms:
+        """Look up what calls of `principal` for `model` are held to."""
+        if len(self._terms) >= MOST_PLANS:
+            self._terms.clear()
         plan = compiled(self._allowances, principal, model)
-        self._plans[key] = (principal, plan)
-        return plan
+        account = self._counters.account(plan.rules) if plan.rules else None
+        terms = self._terms[principal.key_id, model] = Terms(principal, plan, account)
+        return terms
+
+
+class Terms:
+    """What one caller's calls for one model are held to, looked up once."""
+
+    __slots__ = ("account", "plan", "principal")
+
+    def __init__(self, principal: Principal, plan: Plan, account: Account | None) -> None:
+        self.principal: Final = principal
+        self.plan: Final = plan
+        self.account: Final = account
+        """Where it is counted in this process; `None` where counts have to be asked for."""
 
 
 class Reserving:
     """A reservation that is asked for. `cancel` is for its holder: nobody is told of it after that."""
 
-    __slots__ = ("_amounts", "_limiter", "_plan", "_reserver", "_worst", "cancel")
+    __slots__ = ("_limiter", "_plan", "_reserver", "_worst", "cancel")
 
-    def __init__(
-        self, limiter: Limiter, plan: Plan, worst: Demand, amounts: list[int], reserver: Reserver
-    ) -> None:
+    def __init__(self, limiter: Limiter, plan: Plan, worst: Demand, reserver: Reserver) -> None:
         self._limiter = limiter
         self._plan = plan
         self._worst = worst
-        self._amounts = amounts
         self._reserver = reserver
         self.cancel: Callable[[], None]
 
     def taken(self, taken: Taken) -> None:
         """It is there."""
-        self._reserver.reserved(self._limiter.held(self._plan, self._worst, self._amounts, taken))
+        self._reserver.reserved(self._limiter.held(self._plan, self._worst, taken))
 
     def refused(self, refused: Refused | Unavailable) -> None:
         """There is none."""

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from gateway.core.call import Principal
+from gateway.ratelimit.account import places_of
 from gateway.ratelimit.allowance import FREE, KINDS, Allowance, Allowances, Kind, Level, Prices
 from gateway.ratelimit.base import Calendar, Rule, Unit
 from gateway.ratelimit.demand import Demand
 from gateway.ratelimit.headers import shown
 
-_ORDER = tuple(Unit)
 _COUNTED = frozenset(Unit) - {Unit.REQUESTS, Unit.SLOTS}
 """What has to be known of a request, besides that it is one."""
 _TOKEN_UNITS = frozenset({Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS, Unit.TOKENS})
@@ -28,16 +28,14 @@ class Plan:
     """Rules side by side with where they come from. Empty where nothing limits the call."""
 
     __slots__ = (
-        "_amounts",
+        "_places",
         "context",
         "is_simple",
         "longest",
         "prices",
-        "requests",
         "rules",
         "shown",
         "sources",
-        "tokens",
     )
 
     def __init__(
@@ -45,21 +43,24 @@ class Plan:
     ) -> None:
         self.rules = tuple(rule for rule, _ in rules)
         self.sources = tuple(source for _, source in rules)
-        self.prices = prices
+        self.prices = prices if any(rule.unit is Unit.COST for rule in self.rules) else FREE
+        """What a call's cost is by, where anything counts that."""
         self.context = context
         self.longest = longest
-        self._amounts = tuple(_ORDER.index(rule.unit) for rule in self.rules)
-        rates = [(at, rule.unit) for at, rule in enumerate(self.rules) if not (rule.is_budget or rule.shadow)]
-        self.requests = tuple(at for at, unit in rates if unit is Unit.REQUESTS)
-        """Which rules the headers on requests speak of."""
+        self._places = places_of(self.rules)
         self.is_simple = not any(rule.unit in _COUNTED for rule in self.rules)
         """Whether the size of a request makes no difference."""
-        self.tokens = tuple(at for at, unit in rates if unit in _TOKEN_UNITS)
-        self.shown = tuple(shown(rule) for rule in self.rules)
+        rates = [(at, rule) for at, rule in enumerate(self.rules) if not (rule.is_budget or rule.shadow)]
+        by_header = [
+            tuple((at, shown(rule)) for at, rule in rates if rule.unit in units)
+            for units in ({Unit.REQUESTS}, _TOKEN_UNITS)
+        ]
+        self.shown = tuple(rules for rules in by_header if rules)
+        """For the headers on requests and those on tokens, where there are any: the rules of which they may be."""
 
     def amounts(self, demand: Demand) -> list[int]:
         """What each rule counts of `demand`."""
-        return [demand[at] for at in self._amounts]
+        return [demand[place] for place in self._places]
 
     def source(self, rule: Rule) -> Source:
         """Where `rule` comes from."""

@@ -47,6 +47,9 @@ class HeldCounters:
         self.waiting: list[Held] = []
         self.taken: list[Held] = []
 
+    def account(self, rules: Sequence[Rule]) -> None:
+        """None: all is asked for."""
+
     def take(self, rules: Sequence[Rule], amounts: Sequence[int], taker: Taker) -> Pending:
         held = Held(self, rules, amounts, taker)
         self.waiting.append(held)

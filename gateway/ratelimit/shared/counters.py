@@ -126,6 +126,9 @@ class SharedCounters:
 
     # --- Counters
 
+    def account(self, rules: Sequence[Rule]) -> None:
+        """None: `take` looks for stock, and asks."""
+
     def take(
         self, rules: Sequence[Rule], amounts: Sequence[int], taker: Taker
     ) -> Taken | Refused | Unavailable | Pending:

@@ -71,6 +71,13 @@ def test_members_that_pass_keep_their_value(members, ascii_, is_compact) -> None
     assert found.stripped == b""
 
 
+def test_text_is_known_for_text_and_a_picture_is_not() -> None:
+    assert read({"model": "m", "messages": MESSAGES}).is_text
+    assert read({"model": "m", "messages": MESSAGES, "stream": True}).is_text
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    assert not read({"model": "m", "messages": [{"role": "user", "content": [picture]}]}).is_text
+
+
 def test_a_plain_body_that_is_written_compactly_goes_on_byte_for_byte() -> None:
     for body in (
         {"model": "m", "messages": MESSAGES, "temperature": 0.7, "max_tokens": 5},

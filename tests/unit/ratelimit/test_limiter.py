@@ -144,40 +144,42 @@ def worst(
     *, body: bytes = b"x" * 100, context: int | None = None, is_chat: bool = True, **fields: Any
 ) -> Any:
     envelope = ask(body=body, **fields).envelope
-    return demand.worst_case(envelope, is_chat=is_chat, prices=FREE, context=context, longest=context or 9000)
+    return demand.worst_case(envelope, is_chat, FREE, context, context or 9000)
 
 
 def test_a_prompt_is_taken_for_its_bytes_and_a_template() -> None:
-    assert worst().input_tokens == 100 + demand.TEMPLATE_TOKENS
-    assert worst(context=400).input_tokens == 400
+    assert worst()[demand.INPUT] == 100 + demand.TEMPLATE_TOKENS
+    assert worst(context=400)[demand.INPUT] == 400
 
 
 def test_an_answer_is_taken_for_its_bound_times_its_number() -> None:
-    assert worst(most_tokens=50, answers=3).output_tokens == 150
-    assert worst(most_tokens=None, answers=2, context=400).output_tokens == 800
-    assert worst(most_tokens=None).output_tokens == 9000
+    assert worst(most_tokens=50, answers=3)[demand.OUTPUT] == 150
+    assert worst(most_tokens=None, answers=2, context=400)[demand.OUTPUT] == 800
+    assert worst(most_tokens=None)[demand.OUTPUT] == 9000
 
 
 def test_a_prompt_and_its_answer_have_one_context_together() -> None:
-    assert worst(most_tokens=None, answers=2, context=400).tokens == 800
-    assert worst(body=b"x" * 10, most_tokens=5, context=4000).tokens == 10 + demand.TEMPLATE_TOKENS + 5
+    assert worst(most_tokens=None, answers=2, context=400)[demand.TOKENS] == 800
+    assert (
+        worst(body=b"x" * 10, most_tokens=5, context=4000)[demand.TOKENS] == 10 + demand.TEMPLATE_TOKENS + 5
+    )
 
 
 @pytest.mark.parametrize(
     "part", ['"image_url":{"url":"x"}', '"input_audio":{}', '"video_url":{}', '"file":{"file_data":"x"}']
 )
 def test_media_are_taken_for_the_whole_context(part: str) -> None:
-    assert worst(body=b'{"content":[{%b}]}' % part.encode(), context=4096).input_tokens == 4096
-    assert worst(body=b'{"content":[{%b}]}' % part.encode()).input_tokens == 9000
+    assert worst(body=b'{"content":[{%b}]}' % part.encode(), context=4096)[demand.INPUT] == 4096
+    assert worst(body=b'{"content":[{%b}]}' % part.encode())[demand.INPUT] == 9000
 
 
 def test_text_that_speaks_of_media_is_text() -> None:
     body = b'{"content":"send \\"image_url\\" and \\"input_audio\\", or base_url"}'
-    assert worst(body=body).input_tokens == len(body) + demand.TEMPLATE_TOKENS
+    assert worst(body=body)[demand.INPUT] == len(body) + demand.TEMPLATE_TOKENS
 
 
 def test_many_prompts_may_each_be_as_long_as_the_context() -> None:
-    assert worst(body=b"x" * 1000, context=300, is_chat=False, answers=2).input_tokens == 600
+    assert worst(body=b"x" * 1000, context=300, is_chat=False, answers=2)[demand.INPUT] == 600
 
 
 numbers = st.integers(0, 10**6)
@@ -188,19 +190,20 @@ def test_what_was_used_within_the_bounds_never_costs_more_than_what_was_taken(
     prompt: int, output: int, cached: int, prices: Prices
 ) -> None:
     envelope = ask(body=b"x" * prompt, most_tokens=output).envelope
-    most = demand.worst_case(envelope, is_chat=True, prices=prices, context=None, longest=1)
+    most = demand.worst_case(envelope, True, prices, None, 1)
     real = demand.used(Usage(prompt, output, min(cached, prompt)), prices)
     cut = demand.interrupted(most, output // 2, prices)
     for amounts in (real, cut):
         assert all(0 <= use <= bound for use, bound in zip(amounts, most, strict=True))
     assert (
-        cut.cost >= demand.used(Usage(prompt, output // 2), prices).cost or prices.cached_input > prices.input
+        cut[demand.COST] >= demand.used(Usage(prompt, output // 2), prices)[demand.COST]
+        or prices.cached_input > prices.input
     )
 
 
 def test_an_engine_that_counts_below_zero_gives_nobody_credit() -> None:
-    assert demand.used(Usage(-5, -7, -1), Prices(1000, 1000, 1000)) == (1, 0, 0, 0, 0, 1)
-    assert demand.used(Usage(10, 0, 50), Prices(3000, 1000, 0)).cost == 10
+    assert demand.used(Usage(-5, -7, -1), Prices(1000, 1000, 1000)) == (1, 0, 0, 0, 0, 0)
+    assert demand.used(Usage(10, 0, 50), Prices(3000, 1000, 0))[demand.COST] == 10
 
 
 # --- what callers are told
@@ -235,6 +238,9 @@ def test_a_rate_says_when_and_a_budget_that_waiting_is_no_use() -> None:
 
 def test_counters_that_cannot_be_asked_are_our_lack_and_not_the_callers() -> None:
     class Silent:
+        def account(self, _: object) -> None:
+            """All is asked for."""
+
         def take(self, *_: object) -> Unavailable:
             return Unavailable(0.2)
 

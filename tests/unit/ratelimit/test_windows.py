@@ -182,9 +182,9 @@ class RefundsToAnybody(MemoryCounters):
             return taken
 
         def settle(used: Sequence[int]) -> None:
-            now = [self._counts[rule.key].take(0) for rule in rules]
+            now = [self._rolled(rule).take(0) for rule in rules]
             for rule, amount, cell, real in zip(rules, amounts, now, used, strict=True):
-                self._counts[rule.key].settle(cell, amount, real)
+                self._counts[rule.key].settle(cell, amount, 0 if rule.period is None else real)
 
         return taken._replace(settle=settle)
 
