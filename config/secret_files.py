@@ -1,4 +1,4 @@
-"""Files that hold secrets: who may read them, and reading one.
+"""Secrets from files: who may read such a file, and reading one.
 
 Docker mounts its secrets 0444 and systemd's credentials belong to the service alone: under those two folders the mode
 is theirs to set, and only write permission for others is refused.
@@ -10,6 +10,10 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 _DOCKER_SECRETS = Path("/run/secrets")
 _MOST_BYTES = 64 * 1024
@@ -60,3 +64,10 @@ def read(path: Path, environ: Mapping[str, str]) -> str:
     if not secret or len(raw) > _MOST_BYTES:
         raise SecretFileError("it is empty" if not secret else f"it is larger than {_MOST_BYTES} bytes")
     return secret
+
+
+def secret_of(value: SecretStr | None, file: Path | None, environ: Mapping[str, str]) -> str | None:
+    """A secret that is configured by its `value`, or by the `file` that holds it. Raises `SecretFileError`."""
+    if file is not None:
+        return read(file, environ)
+    return None if value is None else value.get_secret_value()

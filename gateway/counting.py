@@ -73,6 +73,4 @@ def place(config: Config, paths: Paths) -> Place:
 
 def password(redis: Redis) -> str | None:
     """The configured password. Raises `SecretFileError`."""
-    if redis.password_file is not None:
-        return secret_files.read(redis.password_file, os.environ)
-    return None if redis.password is None else redis.password.get_secret_value()
+    return secret_files.secret_of(redis.password, redis.password_file, os.environ)

@@ -192,13 +192,7 @@ def _digest(key: schema.DeclaredKey, mint: Callable[[], Mint]) -> tuple[str, str
     if key.id is not None and key.digest is not None:
         return ENVIRONMENT, key.id, key.digest
     try:
-        text = (
-            secret_files.read(key.key_file, os.environ)
-            if key.key_file is not None
-            else ""
-            if key.key is None
-            else key.key.get_secret_value()
-        )
+        text = secret_files.secret_of(key.key, key.key_file, os.environ) or ""
         env, public = parts_of(text)
     except (secret_files.SecretFileError, ValueError) as error:
         raise KeyFileError(f"identity.keys, {key.name!r}: {error}") from error

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, model_validator
 
 from config.schema.addresses import DatabaseUrl
-from config.schema.section import Section, contradiction
+from config.schema.section import Section, both_given, contradiction
 
 
 class Database(Section):
@@ -25,12 +25,7 @@ class Database(Section):
     @model_validator(mode="after")
     def _one_password(self) -> Database:
         if self.password is not None and self.password_file is not None:
-            raise contradiction(
-                "'password' and 'password_file' are both given",
-                why="which of the two counts would be a guess",
-                hint="remove one of them",
-                below=("password_file",),
-            )
+            raise both_given("password", "password_file")
         return self
 
     @model_validator(mode="after")

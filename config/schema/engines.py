@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, model_validator
 from config.schema.addresses import UpstreamUrl
 from config.schema.amounts import Seconds
 from config.schema.names import ModelName, Name
-from config.schema.section import Section, contradiction
+from config.schema.section import Section, both_given
 
 BUNDLED_MODEL = "bundled"
 """The `model:` value that means the small model shipped inside the package."""
@@ -76,12 +76,7 @@ class Upstream(Section):
     @model_validator(mode="after")
     def _one_key(self) -> Upstream:
         if self.api_key is not None and self.api_key_file is not None:
-            raise contradiction(
-                "'api_key' and 'api_key_file' are both given",
-                why="which of the two counts would be a guess",
-                hint="remove one of them",
-                below=("api_key_file",),
-            )
+            raise both_given("api_key", "api_key_file")
         return self
 
 

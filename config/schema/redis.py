@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from config.schema.addresses import HostPort, RedisUrl
 from config.schema.names import Name
-from config.schema.section import Section, contradiction
+from config.schema.section import Section, both_given, contradiction
 
 
 class Redis(Section):
@@ -79,10 +79,5 @@ class Redis(Section):
     @model_validator(mode="after")
     def _one_password(self) -> Redis:
         if self.password is not None and self.password_file is not None:
-            raise contradiction(
-                "'password' and 'password_file' are both given",
-                why="which of the two counts would be a guess",
-                hint="remove one of them",
-                below=("password_file",),
-            )
+            raise both_given("password", "password_file")
         return self

@@ -16,3 +16,13 @@ def contradiction(message: str, *, why: str, hint: str, below: tuple[str | int, 
     """What a validator raises about two values; `below` is the place of the one to point at."""
     context = {"message": message, "why": why, "hint": hint, "below": below}
     return PydanticCustomError("contradiction", "{message}", context)
+
+
+def both_given(name: str, other: str) -> Exception:
+    """What a validator raises when a secret is given in two ways; the one to remove is `other`."""
+    return contradiction(
+        f"'{name}' and '{other}' are both given",
+        why="which of the two counts would be a guess",
+        hint="remove one of them",
+        below=(other,),
+    )

@@ -56,12 +56,6 @@ def _upstream(index: int, upstream: Upstream) -> Server:
         models_path=adapter.models_path,
         idle_seconds=adapter.idle_seconds,
         max_in_flight=upstream.max_in_flight,
-        api_key=_secret(upstream),
+        api_key=secret_files.secret_of(upstream.api_key, upstream.api_key_file, os.environ),
         models=upstream.models,
     )
-
-
-def _secret(upstream: Upstream) -> str | None:
-    if upstream.api_key_file is not None:
-        return secret_files.read(upstream.api_key_file, os.environ)
-    return None if upstream.api_key is None else upstream.api_key.get_secret_value()

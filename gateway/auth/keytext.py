@@ -21,8 +21,6 @@ DIGEST = re.compile("[0-9a-f]{64}")
 """A digest as it is stored."""
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-ID = re.compile("[0-9A-Za-z]{12}")
-"""The public id of a key."""
 _ID_LENGTH = 12
 _SECRET_LENGTH = 43  # 62 ** 43 > 2 ** 256
 _CHECKSUM_LENGTH = 6  # 62 ** 6 > 2 ** 32

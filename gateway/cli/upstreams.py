@@ -38,14 +38,9 @@ async def first_models(config: Config) -> list[str]:
 
 
 async def _listed(upstream: Upstream) -> tuple[str, ...]:
+    key = secret_files.secret_of(upstream.api_key, upstream.api_key_file, os.environ)
     async with open_client(parse_address(upstream.url)) as client:
         try:
-            return await list_models(client, ADAPTERS[upstream.engine].models_path, _key(upstream))
+            return await list_models(client, ADAPTERS[upstream.engine].models_path, key)
         except ProbeError:
             return ()
-
-
-def _key(upstream: Upstream) -> str | None:
-    if upstream.api_key_file is not None:
-        return secret_files.read(upstream.api_key_file, os.environ)
-    return None if upstream.api_key is None else upstream.api_key.get_secret_value()

@@ -40,7 +40,6 @@ class Client(asyncio.Protocol):
         self.plan = plan
         self.asked = asked
         self.is_done = False
-        self.was_refused = False
         self._source = source
         self._loop = loop
         self._network = network
@@ -72,7 +71,6 @@ class Client(asyncio.Protocol):
         try:
             await self._network.connect(lambda: self, GATEWAY, source=self._source, name=self.name)
         except ConnectionRefusedError:
-            self.was_refused = True
             self._finish()
 
     def close(self) -> None:

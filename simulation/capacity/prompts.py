@@ -1,6 +1,6 @@
 """What requests say: texts in segments, which several requests may have in common.
 
-A token is `TOKEN_BYTES` bytes of text. The engine model does not read texts: it knows a prompt by its segments, and so
+A token is four bytes of text. The engine model does not read texts: it knows a prompt by its segments, and so
 which prompts begin alike.
 """
 
@@ -10,7 +10,6 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
 
-TOKEN_BYTES = 4
 _PER_PATH = 1 << 24
 """More blocks than any context has."""
 

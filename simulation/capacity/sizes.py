@@ -20,14 +20,3 @@ def draw(sizes: Sizes, rng: Random) -> int:
         return max(1, min(tail.most, round(rng.lognormvariate(math.log(tail.median), tail.sigma))))
     parts = sizes.mix or ()
     return rng.choices([part.tokens for part in parts], [part.share for part in parts])[0]
-
-
-def largest(sizes: Sizes) -> int:
-    """The most that can be drawn."""
-    if sizes.fixed is not None:
-        return sizes.fixed
-    if sizes.uniform is not None:
-        return max(sizes.uniform)
-    if sizes.lognormal is not None:
-        return sizes.lognormal.most
-    return max(part.tokens for part in sizes.mix or ())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
 from simulation.capacity.prompts import Paths, Prompt, Segment
@@ -22,8 +22,7 @@ class Talk:
     left: int
     """Requests still to come."""
     line: TraceLine | None = None
-    next_answer: int = 0
-    output_tokens: int = field(default=0)
+    output_tokens: int = 0
 
     def ask(self, workload: Workload, paths: Paths) -> Prompt:
         """The next request's prompt; `output_tokens` is the length of the answer to it."""

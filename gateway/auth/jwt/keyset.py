@@ -29,9 +29,6 @@ _FAMILIES: Mapping[str, tuple[str, str | None, type[RSAKey | ECKey | OKPKey]]] =
 
 _PUBLIC = ("kty", "crv", "n", "e", "x", "y")
 
-ALGORITHMS = frozenset(_FAMILIES)
-"""What may be allowed: signatures with a public key."""
-
 
 class UnusableKeySet(Exception):
     """Not a key set. The text says why."""

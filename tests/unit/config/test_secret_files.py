@@ -1,4 +1,5 @@
 import pytest
+from pydantic import SecretStr
 
 from config import secret_files
 from config.secret_files import SecretFileError
@@ -43,3 +44,12 @@ def test_missing_empty_binary_large_and_special_files_are_refused(tmp_path, secr
         secret.write_bytes(content)
         with pytest.raises(SecretFileError, match=said):
             secret_files.read(secret, {})
+
+
+def test_a_secret_is_its_value_or_what_its_file_holds(tmp_path):
+    file = tmp_path / "secret"
+    file.write_text("from the file\n")
+    file.chmod(0o600)
+    assert secret_files.secret_of(SecretStr("as written"), None, {}) == "as written"
+    assert secret_files.secret_of(None, file, {}) == "from the file"
+    assert secret_files.secret_of(None, None, {}) is None
