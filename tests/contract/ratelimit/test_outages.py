@@ -11,7 +11,7 @@ import pytest
 from gateway.ratelimit.base import Calendar, Pending, Refused, Rule, Taken, Unavailable, Unit
 from gateway.ratelimit.shared.count import Count
 from gateway.ratelimit.shared.counters import SharedCounters
-from gateway.ratelimit.shared.link import Patience
+from gateway.ratelimit.shared.wire import Patience
 from tests.support import valkey
 from tests.support.clock import Clock
 

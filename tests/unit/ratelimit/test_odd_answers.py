@@ -12,9 +12,9 @@ import pytest
 from gateway.ratelimit.base import Pending, Rule, Taken, Unit
 from gateway.ratelimit.memory import MemoryCounters
 from gateway.ratelimit.shared.connect import shared_counters
-from gateway.ratelimit.shared.link import Patience
 from gateway.ratelimit.shared.place import Place
 from gateway.ratelimit.shared.resp import Parser
+from gateway.ratelimit.shared.wire import Patience
 from tests.support import valkey
 
 MINUTE = Rule("key:a|requests|60", Unit.REQUESTS, 10, 60.0)
