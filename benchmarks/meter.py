@@ -27,7 +27,7 @@ class Usage:
 
 
 class Meter:
-    """Reads the clocks of the processes and of what they had started when this was made.
+    """Reads the clocks of the processes and of all that they start.
 
     `system` is `None` where the client speaks to the engines themselves.
     """
@@ -40,6 +40,7 @@ class Meter:
         own_cpu: Callable[[], float] = time.process_time,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        self._child = system
         self._system = () if system is None else system.pids()
         self._engines = tuple(pid for engine in engines for pid in engine.pids())
         self._own_cpu = own_cpu
@@ -56,8 +57,15 @@ class Meter:
         seconds, system, engines, client, machine, softirq = (
             after - before for after, before in zip(ended, self._begun, strict=True)
         )
+        system += self._begun_since()
         others = max(0.0, machine - system - engines - client)
         return Usage(seconds, system, engines, client, others, softirq)
+
+    def _begun_since(self) -> float:
+        """CPU of the system's processes that were started in the window, all of it."""
+        if self._child is None:
+            return 0.0
+        return sum(map(cpu_seconds, set(self._child.pids()) - set(self._system)))
 
     def _read(self) -> tuple[float, ...]:
         busy = psutil.cpu_times()

@@ -160,6 +160,7 @@ def build(
         scraper=scraper_of(catalog, transport, clock=clock, rng=chance),
         ledger=records.ledger,
         drain=records.drain,
+        clerk=records.clerk,
         reconciling=records.reconciling,
     )
 

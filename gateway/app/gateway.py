@@ -15,6 +15,7 @@ from gateway.fleet.discovery.base import Discovery
 from gateway.fleet.scraper import Scraper
 from gateway.identity import Identity
 from gateway.ledger import Ledger
+from gateway.ledger.clerk import Clerk
 from gateway.ledger.drain import Drain
 from gateway.observe.reconciling import Reconciling
 from gateway.observe.watchdog import Watchdog
@@ -60,6 +61,8 @@ class Gateway:
     scraper: Scraper
     ledger: Ledger | None
     drain: Drain | None
+    clerk: Clerk | None
+    """Started by the first that `drain` asks of it."""
     reconciling: Reconciling | None
 
     def sweep(self) -> None:

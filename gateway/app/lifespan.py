@@ -117,6 +117,8 @@ async def serve(
         if spool is not None and gateway.drain is not None:
             spool.close()
             await gateway.drain.finish()
+            if gateway.clerk is not None:
+                await gateway.clerk.close()
             spool.release()
         await gateway.database.close()
         gateway.aside.close()

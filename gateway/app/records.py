@@ -11,11 +11,13 @@ from config.schema import Config
 from gateway.budgets import Budgets
 from gateway.fleet.catalog import Catalog
 from gateway.ledger import Ledger
+from gateway.ledger.clerk import Clerk, Task
 from gateway.ledger.drain import Drain
 from gateway.ledger.ledger import Sink
 from gateway.ledger.reconcile import Reconciler
+from gateway.ledger.rows import Kept
 from gateway.ledger.spool import Spool
-from gateway.ledger.store import UsageStore
+from gateway.ledger.usage import DAY
 from gateway.observe.ledger import LedgerMetrics
 from gateway.observe.reconciling import Reconciling
 from gateway.ratelimit.allowance import Allowances
@@ -29,6 +31,7 @@ class Records:
 
     ledger: Ledger | None = None
     drain: Drain | None = None
+    clerk: Clerk | None = None
     reconciling: Reconciling | None = None
     metrics: LedgerMetrics | None = None
 
@@ -51,26 +54,24 @@ def records_of(
     now: Callable[[], float],
     rng: random.Random,
 ) -> Records:
-    """A ledger that writes to `sink`. A spool is emptied into `database`, and engines are asked whether it is right."""
+    """A ledger that writes to `sink`. A spool is emptied into `database`,
+    by a process that is started then, and engines are asked whether it is right."""
     if sink is None:
         return Records()
     wanted = config.ledger
     ledger = Ledger(sink, now=now, rng=rng, serves_unrecorded=wanted.when_full == "serve")
     if not isinstance(sink, Spool):
         return Records(ledger)
-    usage = UsageStore(
-        database,
-        retention_days=wanted.retention_days,
-        daily_retention_days=wanted.daily_retention_days,
-        now=now,
-    )
-    drain = Drain(sink, ledger, usage, clock=clock)
+    kept = Kept(wanted.retention_days * DAY, wanted.daily_retention_days * DAY)
+    clerk = Clerk(Task(str(sink.folder), database.place, kept))
+    drain = Drain(sink, ledger, clerk, clock=clock)
     reconciler = Reconciler(ledger)
     return Records(
         ledger,
         drain,
+        clerk,
         Reconciling(catalog, reconciler, clock=clock),
-        LedgerMetrics(ledger, sink, drain, reconciler),
+        LedgerMetrics(ledger, sink, drain, clerk, reconciler),
     )
 
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
 from gateway.core.errors import StoreUnavailable
-from gateway.ledger import segments
 from gateway.ledger.ledger import Ledger
-from gateway.ledger.records import Began, Ended, Progress, Record, unknown
+from gateway.ledger.moving import Moved, Mover
 from gateway.ledger.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -22,36 +20,25 @@ log = logging.getLogger(__name__)
 EVERY = 1.0
 """Seconds between two looks into the spool."""
 PRUNE_EVERY = 3600.0
-BATCH = 500
 LONGEST_BACKOFF = 30.0
 FINISH_SECONDS = 5.0
 """How long a stop waits for the database; what is not there by then is moved at the next start."""
 _COMMIT_SECONDS = 5.0
 
 
-class Rows(Protocol):
-    """Where rows end up."""
-
-    async def add(self, rows: Sequence[Ended]) -> None:
-        """Keep them, each once by its id. Raises `StoreUnavailable`; then it is not known whether they are kept."""
-        ...
-
-    async def prune(self) -> None:
-        """Remove what is older than it has to be kept. Raises `StoreUnavailable`."""
-        ...
-
-
 class Drain:
-    """Moves the records of `spool` to `rows`. `clock` is monotonic."""
+    """Has the records of `spool` moved by `mover`. `clock` is monotonic."""
 
-    def __init__(self, spool: Spool, ledger: Ledger, rows: Rows, *, clock: Callable[[], float]) -> None:
+    def __init__(self, spool: Spool, ledger: Ledger, mover: Mover, *, clock: Callable[[], float]) -> None:
         self.moved = 0
         """Rows that were brought to the database."""
+        self.refused = 0
+        """Rows that the database did not take for their values."""
         self.torn_bytes = 0
         """Bytes in the spool that were no records."""
         self._spool = spool
         self._ledger = ledger
-        self._rows = rows
+        self._mover = mover
         self._clock = clock
         self._offsets: dict[int, int] = {}
         self._even_at = clock()
@@ -66,7 +53,7 @@ class Drain:
         """Work until cancelled."""
         backoff = EVERY
         while True:
-            # First: to open the database takes a third of a second of a processor, and a gateway has to begin to serve.
+            # First: to start who moves takes a tenth of a second of a processor, and a gateway has to begin to serve.
             await asyncio.sleep(backoff)
             try:
                 await self.step()
@@ -87,8 +74,7 @@ class Drain:
         for number, size in sizes.items():
             offset = self._offsets.get(number, 0)
             if size > offset:
-                records = await self._read(number, offset, size)
-                await self._add([each for each in records if isinstance(each, Ended)])
+                self._count(await self._mover.move(number, offset, size))
                 self._offsets[number] = size
             if number < current and await self._carried():
                 self._spool.forget(number)
@@ -108,40 +94,19 @@ class Drain:
                 self._spool.forget(number)
 
     async def _recover(self) -> None:
-        """Move what earlier processes left; calls of theirs that never ended become `unknown`."""
-        began: dict[str, Began] = {}
-        tokens: dict[str, int] = {}
-        ended: set[str] = set()
+        """Have moved what earlier processes left."""
         left = list(self._spool.previous)
-        for number in left:
-            records = await self._read(number, 0, None)
-            rows: list[Ended] = []
-            for each in records:
-                if isinstance(each, Ended):
-                    rows.append(each)
-                    ended.add(each.id)
-                elif isinstance(each, Progress):
-                    tokens[each.id] = max(each.tokens, tokens.get(each.id, 0))
-                else:
-                    began[each.id] = each
-            await self._add(rows)
-        lost = [unknown(each, tokens.get(id_, 0)) for id_, each in began.items() if id_ not in ended]
-        await self._add(lost)
+        found = await self._mover.recover(left)
+        self._count(found)
         for number in left:
             self._spool.forget(number)
-        if lost:
-            log.warning("calls of a killed gateway recorded as unknown", extra={"calls": len(lost)})
+        if found.lost:
+            log.warning("calls of a killed gateway recorded as unknown", extra={"calls": found.lost})
 
-    async def _read(self, number: int, start: int, end: int | None) -> list[Record]:
-        found = await asyncio.to_thread(segments.read, self._spool.folder, number, start, end)
+    def _count(self, found: Moved) -> None:
+        self.moved += found.rows
+        self.refused += found.refused
         self.torn_bytes += found.torn
-        return found.records
-
-    async def _add(self, rows: Sequence[Ended]) -> None:
-        for start in range(0, len(rows), BATCH):
-            batch = rows[start : start + BATCH]
-            await self._rows.add(batch)
-            self.moved += len(batch)
 
     async def _carried(self) -> bool:
         """Whether all that is open is on disk in a newer segment."""
@@ -157,5 +122,5 @@ class Drain:
     async def _prune(self) -> None:
         now = self._clock()
         if now - self._pruned_at >= PRUNE_EVERY:
-            await self._rows.prune()
+            await self._mover.prune()
             self._pruned_at = now

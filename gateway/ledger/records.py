@@ -74,6 +74,14 @@ encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(Record).decode
 """Raises `msgspec.DecodeError`."""
 
+_BEFORE_THE_END = (b"\x97\x00", b"\x93\x01")
+"""How a `Began` and a `Progress` begin: the length of the array, then the tag (msgpack's fixarray and fixint)."""
+
+
+def is_before_the_end(payload: bytes) -> bool:
+    """Whether a record is a `Began` or a `Progress`, without reading it."""
+    return payload.startswith(_BEFORE_THE_END)
+
 
 def unknown(began: Began, tokens: int) -> Ended:
     """The record of a call whose gateway died after `tokens` tokens of its stream, as far as is known.

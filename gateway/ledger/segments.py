@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.ledger.frames import HEAD_BYTES, scan
-from gateway.ledger.records import Record, decode
+from gateway.ledger.records import Record, decode, is_before_the_end
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +43,12 @@ def numbers(folder: Path) -> list[int]:
     )
 
 
-def read(folder: Path, number: int, start: int = 0, end: int | None = None) -> Read:
+def read(
+    folder: Path, number: int, start: int = 0, end: int | None = None, *, only_ended: bool = False
+) -> Read:
     """The records of a segment between two places; what is none is kept aside and told of. Raises `OSError`.
 
-    A segment that is not there holds nothing.
+    A segment that is not there holds nothing. With `only_ended`, records of other kinds are left out.
     """
     try:
         with path_of(folder, number).open("rb") as file:
@@ -58,6 +60,8 @@ def read(folder: Path, number: int, start: int = 0, end: int | None = None) -> R
     records: list[Record] = []
     bad = list(found.bad)
     for each in found.frames:
+        if only_ended and is_before_the_end(each.payload):
+            continue
         try:
             records.append(decode(each.payload))
         except msgspec.DecodeError:  # whole, and no record of ours: from a newer program

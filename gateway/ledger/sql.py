@@ -1,12 +1,10 @@
 """The ledger's statements, in the words of SQLite and of Postgres.
 
-A batch of rows is one parameter, a JSON array of arrays that the database takes apart: what the event loop does for five
-hundred rows is then what it does for one. All names are constants of this module; values are parameters.
+SQLite's driver runs a statement for many rows itself. To Postgres a batch is one parameter, a JSON array of arrays that the
+server takes apart. All names are constants of this module; values are parameters.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 COLUMNS = (
     ("id", "varchar"),
@@ -43,45 +41,57 @@ _ROLLUP = tuple((name, "bigint" if name == "start" else "varchar") for name in K
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """One database's words for taking a JSON array of arrays apart."""
+PRUNED_AT_ONCE = 5_000
+"""Rows that one transaction removes: writers wait no longer than for that."""
 
-    elements: str
-    member: str
-
-    def rows(self, columns: tuple[tuple[str, str], ...]) -> str:
-        """A SELECT of the rows in the parameter `batch`."""
-        members = ", ".join(
-            self.member.format(index=index, type=type_) for index, (_, type_) in enumerate(columns)
-        )
-        return f"SELECT {members} FROM {self.elements}"  # noqa: S608 - constants
+_Columns = tuple[tuple[str, str], ...]
 
 
-SQLITE = Dialect("json_each(:batch) AS e", "json_extract(e.value, '$[{index}]')")
-POSTGRES = Dialect(
-    "jsonb_array_elements(CAST(:batch AS jsonb)) AS e(value)", "CAST(e.value ->> {index} AS {type})"
-)
-
-
-def _names(columns: tuple[tuple[str, str], ...]) -> str:
+def _names(columns: _Columns) -> str:
     return ", ".join(f'"{name}"' for name, _ in columns)
 
 
-def insert(dialect: Dialect) -> str:
-    """Insert a batch into `usage`; gives the ids of those that were not there."""
-    # WHERE true: without it SQLite takes ON for the beginning of a join.
-    return (
-        f'INSERT INTO "usage" ({_names(COLUMNS)}) {dialect.rows(COLUMNS)} WHERE true '
-        "ON CONFLICT (id) DO NOTHING RETURNING id"
-    )
+def _marks(columns: _Columns) -> str:
+    """One row, as SQLite's driver fills it."""
+    return f"VALUES ({', '.join('?' for _ in columns)})"
 
 
-def add(dialect: Dialect, table: str) -> str:
-    """Add a batch of sums to a table of them."""
+def _batch(columns: _Columns) -> str:
+    """The rows in the parameter, for Postgres."""
+    members = ", ".join(f"CAST(e.value ->> {index} AS {type_})" for index, (_, type_) in enumerate(columns))
+    return f"SELECT {members} FROM jsonb_array_elements(CAST($1 AS jsonb)) AS e(value)"  # noqa: S608 - constants
+
+
+def _insert(rows: str) -> str:
+    return f'INSERT INTO "usage" ({_names(COLUMNS)}) {rows} ON CONFLICT (id) DO NOTHING'
+
+
+def _add(table: str, rows: str) -> str:
     keys = ", ".join(f'"{name}"' for name in KEYS)
     sums = ", ".join(f'"{name}" = {table}."{name}" + excluded."{name}"' for name in SUMS)
+    return f"INSERT INTO {table} ({_names(_ROLLUP)}) {rows} ON CONFLICT ({keys}) DO UPDATE SET {sums}"
+
+
+_TABLES = ("usage_daily", "usage_monthly")
+
+INSERT_SQLITE = _insert(_marks(COLUMNS))
+"""Inserts one row, unless it is there."""
+INSERT_POSTGRES = f"{_insert(_batch(COLUMNS))} RETURNING id"
+"""Inserts a batch; gives the ids of those that were not there."""
+ADD_SQLITE = {table: _add(table, _marks(_ROLLUP)) for table in _TABLES}
+"""Table → adds one sum to it."""
+ADD_POSTGRES = {table: _add(table, _batch(_ROLLUP)) for table in _TABLES}
+"""Table → adds a batch of sums to it."""
+
+
+def prune(mark: str) -> str:
+    """Removes some rows from before the moment that `mark`, a driver's sign for its first parameter, stands for."""
     return (
-        f"INSERT INTO {table} ({_names(_ROLLUP)}) {dialect.rows(_ROLLUP)} WHERE true "
-        f"ON CONFLICT ({keys}) DO UPDATE SET {sums}"
+        'DELETE FROM "usage" WHERE id IN '  # noqa: S608 - constants
+        f'(SELECT id FROM "usage" WHERE ended < {mark} LIMIT {PRUNED_AT_ONCE})'
     )
+
+
+def prune_daily(mark: str) -> str:
+    """Removes the sums of days from before that moment."""
+    return f'DELETE FROM usage_daily WHERE "start" < {mark}'  # noqa: S608 - constants

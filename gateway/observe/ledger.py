@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from gateway.ledger import Ledger
+from gateway.ledger.clerk import Clerk
 from gateway.ledger.drain import Drain
 from gateway.ledger.reconcile import Reconciler
 from gateway.ledger.spool import Spool
@@ -20,15 +21,18 @@ if TYPE_CHECKING:
 class LedgerMetrics(Collector):
     """Read at the scrape."""
 
-    def __init__(self, ledger: Ledger, spool: Spool, drain: Drain, reconciler: Reconciler) -> None:
+    def __init__(
+        self, ledger: Ledger, spool: Spool, drain: Drain, clerk: Clerk, reconciler: Reconciler
+    ) -> None:
         self._reconciler = reconciler
         self._ledger = ledger
         self._spool = spool
         self._drain = drain
+        self._clerk = clerk
 
     def collect(self) -> Iterable[Metric]:
         """Read it now."""
-        ledger, spool, drain = self._ledger, self._spool, self._drain
+        ledger, spool, drain, clerk = self._ledger, self._spool, self._drain, self._clerk
         for name, meaning, value in (
             ("accepting", "1 while records can be written; at 0 new calls are refused.", not spool.is_full),
             ("open_records", "Calls at an engine, whose records are open.", ledger.open),
@@ -40,6 +44,16 @@ class LedgerMetrics(Collector):
             ("calls", "Calls that were sent to an engine, and so have a record.", ledger.count),
             ("rows", "Records that were brought to the database.", drain.moved),
             ("dropped_records", "Records that no disk took: usage that is lost.", spool.dropped),
+            (
+                "refused_rows",
+                "Records with values that the database does not take; they are kept aside.",
+                drain.refused,
+            ),
+            (
+                "clerk_starts",
+                "Starts of the process that writes to the database: one, unless it dies.",
+                clerk.starts,
+            ),
             ("torn_bytes", "Bytes in the spool that were no records; they are kept aside.", drain.torn_bytes),
         ):
             yield CounterMetricFamily(f"cascadia_ledger_{name}", meaning, value=float(value))

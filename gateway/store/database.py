@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core.errors import StoreUnavailable
 from gateway.store.place import Place
+from gateway.store.revisions import is_newest
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -80,13 +81,17 @@ class Database:
             return self._engine
 
     async def _open(self) -> AsyncEngine:
-        from gateway.store.engine import engine_of  # noqa: PLC0415 - loads SQLAlchemy
-        from gateway.store.migrate import migrate  # noqa: PLC0415 - loads SQLAlchemy
+        from gateway.store.engine import engine_of, revision_of  # noqa: PLC0415 - loads SQLAlchemy
 
         with self._told():
             engine = await asyncio.to_thread(engine_of, self.place)
             try:
-                await migrate(engine)
+                async with engine.connect() as connection:
+                    revision = await connection.run_sync(revision_of)
+                if not is_newest(revision):
+                    from gateway.store.migrate import migrate  # noqa: PLC0415 - loads Alembic, seldom needed
+
+                    await migrate(engine)
             except BaseException:
                 await engine.dispose()
                 raise

@@ -6,7 +6,7 @@ import sqlite3
 
 from sqlalchemy import exc
 
-from gateway.store.migrate import NewerSchema
+from gateway.store.revisions import NewerSchema
 
 _DATA = "22"
 """The class of SQLSTATE (ISO 9075) of values that a statement cannot take: the server is there and said so."""

@@ -11,12 +11,11 @@ from config.schema import Config
 from gateway.allowances import allowances_of
 from gateway.budgets import Budgets
 from gateway.core.errors import StoreUnavailable
-from gateway.ledger.store import UsageStore
 from gateway.ratelimit.base import Calendar, Rule, Unit
 from gateway.ratelimit.memory import MemoryCounters
 from gateway.store import Database, sqlite
 from tests.support.clock import Clock
-from tests.support.usage import AT, ended, who
+from tests.support.usage import AT, UsageStore, ended, who
 
 DAY = 86_400
 ALLOWANCES = allowances_of(

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from gateway.core.call import Role
-from gateway.ledger.store import UsageStore
 from tests.support.administration import Administration
-from tests.support.usage import AT, ended, who
+from tests.support.usage import AT, UsageStore, ended, who
 
 DAY = 86_400
 

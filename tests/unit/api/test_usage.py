@@ -9,9 +9,9 @@ from gateway.api.control import bare
 from gateway.api.usage import router
 from gateway.core.call import Principal, Reach, Role
 from gateway.core.errors import Unauthenticated
-from gateway.ledger.store import UsageStore, day_of
+from gateway.ledger.rows.shape import day_of
 from gateway.store import Database, sqlite
-from tests.support.usage import AT, ended, who
+from tests.support.usage import AT, UsageStore, ended, who
 
 START = day_of(AT)
 DAY = 86_400

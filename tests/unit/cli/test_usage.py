@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.ledger.store import UsageStore
 from gateway.store import Database, sqlite
-from tests.support.usage import ended, who
+from tests.support.usage import UsageStore, ended, who
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from sqlalchemy import text
 
 from gateway.core.errors import StoreUnavailable
 from gateway.ledger import Ledger
+from gateway.ledger.clerk import Clerk, Task
 from gateway.ledger.drain import Drain
-from gateway.ledger.store import UsageStore
+from gateway.ledger.rows import Kept
 from gateway.store import Database
 from tests.support.calls import call
 from tests.support.usage import AT, end
@@ -28,10 +29,10 @@ async def test_a_server_that_goes_away_and_comes_back_has_every_row_once(
     postgres_server, make_spool, committed
 ):
     database = Database(await postgres_server.create("away"))
-    store = UsageStore(database, retention_days=10, daily_retention_days=30, now=lambda: AT)
     spool = make_spool(segment_bytes=4_000)
     ledger = Ledger(spool, now=lambda: AT, rng=random.Random(1))
-    drain = Drain(spool, ledger, store, clock=time.monotonic)
+    clerk = Clerk(Task(str(spool.folder), database.place, Kept(864_000, 2_592_000)))
+    drain = Drain(spool, ledger, clerk, clock=time.monotonic)
     sent = []
 
     def work():
@@ -64,15 +65,16 @@ async def test_a_server_that_goes_away_and_comes_back_has_every_row_once(
         assert max(rows.values()) == 1
         assert summed == len(sent)
     finally:
+        await clerk.close()
         await database.close()
 
 
 async def test_connections_that_the_server_ends_cost_nothing(postgres_server, make_spool, committed):
     database = Database(await postgres_server.create("ended"))
-    store = UsageStore(database, retention_days=10, daily_retention_days=30, now=lambda: AT)
     spool = make_spool()
     ledger = Ledger(spool, now=lambda: AT, rng=random.Random(1))
-    drain = Drain(spool, ledger, store, clock=time.monotonic)
+    clerk = Clerk(Task(str(spool.folder), database.place, Kept(864_000, 2_592_000)))
+    drain = Drain(spool, ledger, clerk, clock=time.monotonic)
     killer = Database(database.place)
     try:
         for _ in range(5):
@@ -90,5 +92,6 @@ async def test_connections_that_the_server_ends_cost_nothing(postgres_server, ma
         async with database.read() as connection:
             assert (await connection.execute(text('SELECT count(*) FROM "usage"'))).scalar() == 5
     finally:
+        await clerk.close()
         await database.close()
         await killer.close()

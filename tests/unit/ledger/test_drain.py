@@ -1,6 +1,7 @@
 """Each record becomes one row, whenever the database goes away and whenever the process dies."""
 
 import asyncio
+import json
 import random
 
 import pytest
@@ -9,14 +10,17 @@ from gateway.core.errors import StoreUnavailable
 from gateway.core.outcome import Outcome, Usage
 from gateway.ledger import Ledger, segments
 from gateway.ledger.drain import Drain
+from gateway.ledger.moving import REFUSED
 from gateway.ledger.records import UNKNOWN, Progress, encode
 from tests.support.calls import call
-from tests.support.usage import AT, Rows, began, end, ended
+from tests.support.usage import AT, Here, Rows, began, end, ended
 
 
 def make(spool, rows):
     ledger = Ledger(spool, now=lambda: AT, rng=random.Random(1))
-    return ledger, Drain(spool, ledger, rows, clock=lambda: asyncio.get_running_loop().time())
+    return ledger, Drain(
+        spool, ledger, Here(spool.folder, rows), clock=lambda: asyncio.get_running_loop().time()
+    )
 
 
 @pytest.fixture
@@ -180,3 +184,20 @@ async def test_an_end_without_the_database_keeps_the_files(make_spool, committed
     _, drain = make(again, rows)
     await drain.step()
     assert len(rows.kept) == 1
+
+
+async def test_a_row_that_the_database_does_not_take_is_set_aside_and_the_rest_moves_on(
+    make_spool, committed, rows
+):
+    spool = make_spool()
+    ledger, drain = make(spool, rows)
+    rows.is_bad = lambda row: row.who.request_id in {"bad-0", "bad-7"}
+    for number in range(10):
+        ledger.ended(ledger.began(call(id=f"bad-{number}"), "engine-0"), end())
+    committed(spool)
+    await drain.step()
+    assert (len(rows.kept), drain.moved, drain.refused) == (8, 8, 2)
+    lines = (spool.folder / REFUSED).read_text().splitlines()
+    assert [json.loads(line)["record"][3][0] for line in lines] == ["bad-0", "bad-7"]
+    await drain.step()
+    assert drain.refused == 2  # it is not tried for ever

@@ -1,9 +1,11 @@
 """Rows and sums agree in either database, whatever is added twice, and do not grow for ever."""
 
+import pytest
 from sqlalchemy import text
 
-from gateway.ledger.store import UsageStore, day_of, month_of
-from tests.support.usage import AT, ended, who
+from gateway.ledger.rows import Refused
+from gateway.ledger.rows.shape import day_of, month_of
+from tests.support.usage import AT, UsageStore, ended, who
 
 DAY = 86_400
 
@@ -56,7 +58,7 @@ async def test_sums_are_kept_by_day_month_and_whose_they_are(database):
 
 
 async def test_what_is_older_than_it_has_to_be_kept_goes(database, monkeypatch):
-    monkeypatch.setattr("gateway.ledger.store.PRUNED_AT_ONCE", 3)
+    monkeypatch.setattr("gateway.ledger.sql.PRUNED_AT_ONCE", 3)
     store = store_of(database)
     await store.add([ended(str(number), at=AT + number * DAY) for number in range(40)])
     await store_of(database, now=AT + 39 * DAY).prune()
@@ -65,6 +67,14 @@ async def test_what_is_older_than_it_has_to_be_kept_goes(database, monkeypatch):
     assert sum(row["requests"] for row in await all_of(database, "usage_monthly")) == 40
 
 
-async def test_nothing_to_add_asks_no_database(tmp_path, database):
-    await store_of(database).add([])
-    assert "not open" in repr(database)
+async def test_values_that_a_database_does_not_take_are_refused_and_nothing_of_them_is_kept(database):
+    store = store_of(database)
+    await store.add([ended("good")])
+    if database.place.is_sqlite:
+        bad = ended("bad", prompt_tokens=2**63)
+    else:
+        bad = ended("bad", who=who("te\0am"))
+    with pytest.raises(Refused):
+        await store.add([ended("beside"), bad])
+    assert [row["id"] for row in await all_of(database, "usage")] == ["good"]
+    assert [row["requests"] for row in await all_of(database, "usage_daily")] == [1]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from gateway.ledger.store import UsageStore, day_of
+from gateway.ledger.rows.shape import day_of
 from gateway.ledger.usage import DAY, Question, answer
-from tests.support.usage import AT, ended, who
+from tests.support.usage import AT, UsageStore, ended, who
 
 START = day_of(AT)
 

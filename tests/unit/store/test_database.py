@@ -90,7 +90,7 @@ async def test_the_tables_are_what_the_program_declares(database):
 
 
 async def test_a_locked_file_is_unavailable_and_comes_back(tmp_path, monkeypatch):
-    monkeypatch.setattr("gateway.store.engine.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("gateway.store.file.BUSY_SECONDS", 0.05)
     database = Database(sqlite(tmp_path / "c.db"))
     await count(database)
     holder = sqlite3.connect(tmp_path / "c.db", isolation_level=None)
