@@ -54,8 +54,7 @@ def records_of(
     now: Callable[[], float],
     rng: random.Random,
 ) -> Records:
-    """A ledger that writes to `sink`. A spool is emptied into `database`,
-    by a process that is started then, and engines are asked whether it is right."""
+    """A ledger that writes to `sink`. A clerk empties a spool into `database`; engines are asked whether it is right."""
     if sink is None:
         return Records()
     wanted = config.ledger
