@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
@@ -45,6 +46,7 @@ class Meter:
         self._engines = tuple(pid for engine in engines for pid in engine.pids())
         self._own_cpu = own_cpu
         self._clock = clock
+        self._last: dict[int, float] = {}
         self._begun = self._read()
 
     def begin(self) -> None:
@@ -65,15 +67,21 @@ class Meter:
         """CPU of the system's processes that were started in the window, all of it."""
         if self._child is None:
             return 0.0
-        return sum(map(cpu_seconds, set(self._child.pids()) - set(self._system)))
+        return sum(map(self._seconds, set(self._child.pids()) - set(self._system)))
 
     def _read(self) -> tuple[float, ...]:
         busy = psutil.cpu_times()
         return (
             self._clock(),
-            sum(map(cpu_seconds, self._system)),
-            sum(map(cpu_seconds, self._engines)),
+            sum(map(self._seconds, self._system)),
+            sum(map(self._seconds, self._engines)),
             self._own_cpu(),
             busy.user + busy.nice + busy.system + busy.irq + busy.softirq,
             busy.irq + busy.softirq,
         )
+
+    def _seconds(self, pid: int) -> float:
+        """Of one process; of one that has ended, what it had when it was last looked at."""
+        with suppress(psutil.NoSuchProcess):
+            self._last[pid] = cpu_seconds(pid)
+        return self._last.get(pid, 0.0)
