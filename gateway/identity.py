@@ -136,12 +136,8 @@ def _declared(config: Config, mint: Callable[[], Mint]) -> Contents:
                 Organisation(name=each.name, suspended=each.suspended, version=1, owner=Owner.DECLARED)
                 for each in people.organisations
             ],
-            teams=[
-                Team(
-                    **each.model_dump(), version=1, owner=Owner.DECLARED
-                )  # the same fields with the same meanings
-                for each in people.teams
-            ],
+            # The same fields with the same meanings.
+            teams=[Team(**each.model_dump(), version=1, owner=Owner.DECLARED) for each in people.teams],
             users=[_user(each) for each in people.users],
             keys=[_key(each, mint) for each in people.keys],
         )

@@ -6,8 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from gateway.api.callers import caller_of
 from gateway.auth.base import Authenticator
-from gateway.auth.credential import bearer
 from gateway.core.call import Principal
 from gateway.core.errors import Forbidden, ModelNotFound
 from gateway.fleet.catalog import Catalog
@@ -20,10 +20,7 @@ def router(catalog: Catalog, authenticator: Authenticator) -> APIRouter:
     routes = APIRouter(prefix="/v1/models")
 
     def caller(request: Request) -> Principal:
-        token = None
-        for value in request.headers.getlist("authorization"):
-            token = bearer(value.encode("latin-1"), token)
-        principal = authenticator.authenticate(token, None if request.client is None else request.client.host)
+        principal = caller_of(request, authenticator)
         if not principal.may_call(MODELS):
             raise Forbidden("This key may not be used for this.")
         return principal

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
+from gateway.api.callers import caller_of
 from gateway.api.names import narrowed
 from gateway.auth.base import Authenticator
-from gateway.auth.credential import bearer
 from gateway.core.call import Principal, Reach
 from gateway.core.errors import Forbidden, InvalidRequest
 from gateway.ledger.usage import Line, Question, answer
@@ -95,10 +95,7 @@ def router(database: Database, authenticator: Authenticator, *, now: Callable[[]
 
 
 def _caller(request: Request, authenticator: Authenticator) -> Principal:
-    token = None
-    for value in request.headers.getlist("authorization"):
-        token = bearer(value.encode("latin-1"), token)
-    principal = authenticator.authenticate(token, None if request.client is None else request.client.host)
+    principal = caller_of(request, authenticator)
     if principal.role is None and not principal.may_call(USAGE):
         raise Forbidden("This key may not be used for this.")
     return principal

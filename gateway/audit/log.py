@@ -53,9 +53,8 @@ class AuditLog:
                 size = file.seek(0, os.SEEK_END)
                 line = line_of(entry)
                 if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
-                    line = (
-                        b"\n" + line
-                    )  # what a power cut left of an entry stays to be seen, on a line of its own
+                    # What a power cut left of an entry stays to be seen, on a line of its own.
+                    line = b"\n" + line
                 if file.write(line) != len(line):
                     raise AuditError(f"cannot write {self.path}: the disk is full")
                 os.fsync(file.fileno())

@@ -25,9 +25,8 @@ def run_together(setting: Setting, voice: Voice) -> int:
     """
     config, paths = setting.config, setting.paths
     with only_one(paths.run, "up"):
-        with only_one(
-            paths.run, "gateway"
-        ):  # the child takes it: one that runs already is named before anything starts
+        # The gateway's lock is the child's to take: one that runs already is named before anything starts.
+        with only_one(paths.run, "gateway"):
             refuse_taken([config.server.listen, config.server.admin_listen])
         new_key = first_key(config, paths)
         adopt_orphans()

@@ -70,9 +70,8 @@ class Catalog:
         self._sources[source] = current
         self._rebuild()
         for replica in gone:
-            replica.condition = (
-                Condition.DOWN
-            )  # for who still holds it: its engine ended, or was another's to end
+            # For who still holds it: its engine ended, or was another's to end.
+            replica.condition = Condition.DOWN
             self.on_gone(replica.endpoint)
         self.on_change()
 

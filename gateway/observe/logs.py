@@ -85,10 +85,7 @@ class LineWriter:
         try:
             self._stream.write(batch)
             self._stream.flush()
-        except (
-            OSError,
-            ValueError,
-        ):  # the reader is gone, the disk is full, or the stream was closed at exit
+        except (OSError, ValueError):  # the reader is gone, the disk is full, the stream was closed at exit
             self.dropped += batch.count(b"\n")
 
 

@@ -20,7 +20,7 @@ class Loss(Enum):
 
 
 class Sink(Protocol):
-    """Who is told what an engine answers. After `upstream_done` or `upstream_lost` nothing more comes."""
+    """Who is told what an engine answers. After the `last` data or `upstream_lost` nothing more comes."""
 
     def upstream_head(self, status: int, content_type: bytes) -> None:
         """Status and headers are there."""

@@ -102,9 +102,8 @@ class _Stage:
             clock=loop.time,
             rng=Random(f"{load.seed}/scraper"),
         )
-        proxy.isolation = Isolation(
-            Share(config.isolation.share_prefixes), lambda: bytes(32)
-        )  # not a file's secret
+        # The secret of the salts is a file's in the product.
+        proxy.isolation = Isolation(Share(config.isolation.share_prefixes), lambda: bytes(32))
         proxy.authenticator = _Tenants(load.workloads)
         self._sources = [
             Source(

@@ -23,9 +23,8 @@ def admin_app(
     """Metrics, detailed health and the administration. Raises `UndeclaredPermission` for a route that is open by mistake."""
     app = bare(_TITLE)
     for router in (health, *routers, _description(app, door, version)):
-        app.router.routes.extend(
-            router.routes
-        )  # themselves, not within a router: `check_routes` looks at each
+        # Themselves, not within a router: `check_routes` looks at each.
+        app.router.routes.extend(router.routes)
     Instrumentator(registry=registry).expose(app, endpoint="/metrics", include_in_schema=False)
     check_routes(app)
     return app

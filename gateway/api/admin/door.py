@@ -23,11 +23,11 @@ from fastapi.routing import APIRoute
 from starlette.types import Message
 
 from gateway.api.admin.unknown import UnknownCallers
+from gateway.api.callers import credential_of
 from gateway.api.errors import answer
 from gateway.audit import AuditError, AuditLog, Deed
 from gateway.audit.entry import BEGUN, state_hash
 from gateway.auth.base import Authenticator
-from gateway.auth.credential import bearer
 from gateway.auth.directory.rules import actor_name
 from gateway.auth.root import SecretError
 from gateway.auth.tokens import PREFIX, RANKS, TokenFile, TokenFileError
@@ -154,7 +154,7 @@ class Door:
         visit = Visit("-", Role.VIEWER, _request_id(request), request.client.host if request.client else None)
         is_known = False
         try:
-            await self._recognise(visit, _credential(request))
+            await self._recognise(visit, credential_of(request))
             is_known = True
             if visit.principal is not None and visit.principal.role is None:
                 raise Forbidden("This key is not for the administration.")
@@ -271,13 +271,6 @@ class Door:
 def _unavailable(error: AuditError) -> AuditUnavailable:
     log.warning("audit log cannot be written", extra={"error": str(error)})
     return AuditUnavailable("The audit log cannot be written.", retry_after=5)
-
-
-def _credential(request: Request) -> bytes | None:
-    token = None
-    for value in request.headers.getlist("authorization"):
-        token = bearer(value.encode("latin-1"), token)
-    return token
 
 
 def _request_id(request: Request) -> str:
