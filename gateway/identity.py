@@ -240,6 +240,7 @@ def _with_tokens(
             tier_claim=each.tier_claim,
             tiers=MappingProxyType(dict(each.tiers)),
             highest_tier=each.highest_tier,
+            keys_outlast_tokens=each.keys_outlast_tokens,
         )
         issuers.append((issuer, held))
     tokens = Tokens(issuers, keys, refusals, clock=clock)

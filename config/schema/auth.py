@@ -55,6 +55,10 @@ class Issuer(Section):
         default_factory=dict, description="Value of tier_claim → flex, default or priority."
     )
     highest_tier: TierName = Field("priority", description="Highest tier of those whose token names none.")
+    keys_outlast_tokens: bool = Field(
+        default=False,
+        description="For `use: admin`: keys made with a token may outlast it. Default: they end with it.",
+    )
 
     @model_validator(mode="after")
     def _is_whole(self) -> Issuer:
@@ -78,6 +82,13 @@ class Issuer(Section):
                 why="what its callers may do would be a guess",
                 hint="add role_claim and roles",
                 below=("use",),
+            )
+        if self.keys_outlast_tokens and self.use != "admin":
+            raise contradiction(
+                f"the issuer '{self.name}' has 'keys_outlast_tokens' and is not for the administration",
+                why="its tokens make no keys",
+                hint="leave it out, or add 'use: admin'",
+                below=("keys_outlast_tokens",),
             )
         return self
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 
 from gateway.auth.directory.contents import Contents
 from gateway.auth.directory.records import Key, Secret, tier_of
 from gateway.auth.directory.scopes import common, split
 from gateway.auth.refusal import Reason
-from gateway.core.call import Principal
+from gateway.core.call import Principal, Reach
 
 _ADDRESSES = 1024
 """Client addresses of which a key remembers whether it may be used from there."""
@@ -53,7 +54,15 @@ def grants_of(key: Key, directory: Contents) -> tuple[Grant, ...]:
         refusal = Reason.REVOKED
     else:
         refusal = Reason.SUSPENDED if principal is None else None
-    return tuple(Grant(principal, refusal, _earlier(key, secret), key.networks) for secret in key.secrets)
+    return tuple(_grant(principal, refusal, key, secret) for secret in key.secrets)
+
+
+def _grant(principal: Principal | None, refusal: Reason | None, key: Key, secret: Secret) -> Grant:
+    """Each secret has its own end: that of a rotated key's old text is not the key's."""
+    end = _earlier(key, secret)
+    if principal is not None and end is not None:
+        principal = replace(principal, expires_at=end)
+    return Grant(principal, refusal, end, key.networks)
 
 
 def principal_of(key: Key, directory: Contents) -> Principal | None:
@@ -82,7 +91,7 @@ def principal_of(key: Key, directory: Contents) -> Principal | None:
         model_prefixes=prefixes,
         operations=None if key.operations is None else frozenset(key.operations),
         role=role,
-        **({} if user is None or role is None else {"reach": user.reach}),
+        reach=Reach.TEAM if user is None or role is None else user.reach,
     )
 
 

@@ -56,6 +56,8 @@ class Principal:
     """Names of the operations this caller may ask for, `models` and `usage` among them; `None` for all."""
     role: Role | None = None
     reach: Reach = Reach.TEAM
+    expires_at: float | None = None
+    """When the credential ends, in Unix seconds: nothing that this caller makes may outlast it."""
 
     def may_use(self, model: str) -> bool:
         """Whether this caller may name `model`."""

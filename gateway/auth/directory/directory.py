@@ -34,13 +34,14 @@ from gateway.auth.directory.rules import (
     check_grant,
     check_may_change,
     check_owner,
+    check_still_in_force,
     found,
     sees,
 )
 from gateway.auth.directory.store import Store
 from gateway.auth.keys import NewKey
 from gateway.auth.keytext import Mint
-from gateway.core.call import Principal
+from gateway.core.call import Principal, Reach
 from gateway.core.errors import Conflict, Forbidden, InvalidRequest, NotFound, VersionMismatch
 
 LONGEST_OVERLAP = 30 * 86_400.0
@@ -157,7 +158,9 @@ class Directory:
         """Make an organisation, team or user. Raises what the module says."""
         if kind is Kind.KEY:
             raise ValueError("keys are made by create_key")
-        record = checks.made(kind, fields, self._operations, version=1)
+        own = _own_share(actor) if kind is Kind.TEAM else {}
+        given = {name: value for name, value in fields.items() if value is not None or name not in own}
+        record = checks.made(kind, {**own, **given}, self._operations, version=1)
 
         def edit(dynamic: Contents, everything: Contents) -> Contents:
             there = everything.of(kind).get(record.id)
@@ -169,7 +172,7 @@ class Directory:
             check_grant(actor, record, None, everything)
             return dynamic.holding(kind, record)
 
-        return (await self._change(edit)).of(kind)[record.id]
+        return (await self._change(actor, edit)).of(kind)[record.id]
 
     async def update(
         self,
@@ -203,7 +206,7 @@ class Directory:
             taken[:] = [record]
             return dynamic.without(kind, record.id)
 
-        await self._change(edit)
+        await self._change(actor, edit)
         return taken[0]
 
     async def create_key(self, actor: Actor, fields: Mapping[str, Any]) -> NewKey:
@@ -244,7 +247,7 @@ class Directory:
             made[:] = [NewKey(record, minted.text)]
             return dynamic.holding(Kind.KEY, record)
 
-        await self._change(edit)
+        await self._change(actor, edit)
         return made[0]
 
     async def rotate_key(
@@ -297,11 +300,17 @@ class Directory:
                 return dynamic
             return dynamic.holding(kind, msgspec.structs.replace(after, version=before.version + 1))
 
-        return (await self._change(edit)).of(kind)[name]
+        return (await self._change(actor, edit)).of(kind)[name]
 
-    async def _change(self, edit: Callable[[Contents, Contents], Contents]) -> Contents:
+    async def _change(self, actor: Actor, edit: Callable[[Contents, Contents], Contents]) -> Contents:
         """Let `edit` make a new dynamic part out of the one there is and of everything; put it in force."""
-        dynamic = await self._store.change(lambda dynamic: edit(dynamic, overlaid(self._declared, dynamic)))
+
+        def checked(dynamic: Contents) -> Contents:
+            everything = overlaid(self._declared, dynamic)
+            check_still_in_force(actor, everything, self._clock())
+            return edit(dynamic, everything)
+
+        dynamic = await self._store.change(checked)
         self.publish(dynamic)
         return self.contents
 
@@ -336,6 +345,15 @@ class Directory:
                 raise InvalidRequest(f"The user `{name}` is not of the team `{record.team}`.", param="user")
         if not sees(actor, record, everything):
             raise Forbidden("That is beyond your reach.")
+
+
+def _own_share(actor: Actor) -> dict[str, Any]:
+    """What a team gets that its maker did not restrict: what the maker has."""
+    return {
+        "models": actor.models,
+        "highest_tier": actor.highest_tier.name.lower(),
+        "weight": 1.0 if actor.reach is Reach.EVERYTHING else min(1.0, actor.weight),
+    }
 
 
 def _own_scopes(actor: Actor) -> dict[str, Any]:

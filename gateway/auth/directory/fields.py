@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.auth.directory.records import ADMIN, TYPES, Key, Kind, Record, Team
+from gateway.auth.directory.records import ADMIN, LAST_SECOND, TYPES, Key, Kind, Record, Team
 from gateway.core.errors import InvalidRequest
 
 _OF_A_TEAM = frozenset({"weight", "highest_tier", "models", "suspended"})
@@ -43,8 +43,6 @@ _MODEL = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,255}\*?")
 _LONGEST_KEY_NAME = 128
 _MOST_ENTRIES = 256
 _HIGHEST_WEIGHT = 1000.0
-_LAST_SECOND = 253_402_300_799.0
-"""The end of the year 9999: later times cannot be shown."""
 _AT = re.compile(r" - at `\$\.?([a-z_]*).*`$")
 
 
@@ -91,7 +89,7 @@ def _check_key(key: Key, operations: Collection[str]) -> None:
             _refuse("operations", "a key that may administer may do nothing else: make another for the rest")
         if key.is_admin and key.user is None:
             _refuse("user", "a key that may administer belongs to a user with a role")
-    if key.expires_at is not None and not 0 <= key.expires_at <= _LAST_SECOND:
+    if key.expires_at is not None and not 0 <= key.expires_at <= LAST_SECOND:
         _refuse("expires_at", "expected Unix seconds, up to the end of the year 9999")
 
 

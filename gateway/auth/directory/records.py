@@ -22,6 +22,9 @@ ADMIN = "admin"
 MOST_SECRETS = 2
 """That a key has at once: the new one and, while it is rotated, the old one."""
 
+LAST_SECOND = 253_402_300_799.0
+"""The end of the year 9999: later times cannot be shown."""
+
 TierName = Literal["flex", "default", "priority"]
 
 

@@ -6,10 +6,22 @@ What is out of reach is answered as if it were not there.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from gateway.auth.directory.contents import Contents
-from gateway.auth.directory.records import Key, Kind, Organisation, Owner, Record, Team, User, tier_of
+from gateway.auth.directory.records import (
+    LAST_SECOND,
+    Key,
+    Kind,
+    Organisation,
+    Owner,
+    Record,
+    Team,
+    User,
+    tier_of,
+)
 from gateway.auth.directory.scopes import Names, is_network_within, is_within
+from gateway.auth.grants import principal_of
 from gateway.core.call import Principal, Reach, Role, Tier
 from gateway.core.errors import Conflict, Forbidden, NotFound
 
@@ -30,6 +42,11 @@ class Actor:
     networks: Names = None
     highest_tier: Tier = Tier.PRIORITY
     expires_at: float | None = None
+    """The end of the credential used, in Unix seconds."""
+    weight: float = 1.0
+    """Of the own team. Whose reach is not everything gives no team that they make more."""
+    key_id: str | None = None
+    """The key of the directory that this one came with."""
 
     @property
     def reach(self) -> Reach:
@@ -45,13 +62,23 @@ LOCAL = Actor("local", Role.ADMIN)
 
 def actor_name(principal: Principal) -> str:
     """What the audit calls `principal`: `key:ID`, or `jwt:ISSUER:SUBJECT`. Only an issuer's ids hold a colon."""
-    return f"{'jwt' if ':' in principal.key_id else 'key'}:{principal.key_id}"
+    return f"{'jwt' if is_from_issuer(principal) else 'key'}:{principal.key_id}"
+
+
+def is_from_issuer(principal: Principal) -> bool:
+    """Whether an identity provider vouches for this one, and no key of the directory."""
+    return ":" in principal.key_id
 
 
 def actor_of(principal: Principal, key: Key | None) -> Actor:
-    """The actor that `principal` is. `key` is the one it came with. Raises `Forbidden` for one without a role."""
+    """The actor that `principal` is. `key` is the one it came with. Raises `Forbidden` for one without a role.
+
+    A key that has gone since its caller was let in is no actor: nobody could say any more what it was restricted to.
+    """
     if principal.role is None:
         raise Forbidden("This key is not for the administration.")
+    if key is None and not is_from_issuer(principal):
+        raise Forbidden("This key is not there any more.")
     prefixes = tuple(f"{prefix}*" for prefix in principal.model_prefixes)
     return Actor(
         name=actor_name(principal),
@@ -61,8 +88,25 @@ def actor_of(principal: Principal, key: Key | None) -> Actor:
         models=None if principal.models is None else (*sorted(principal.models), *prefixes),
         networks=None if key is None else key.networks,
         highest_tier=principal.highest_tier,
-        expires_at=None if key is None else key.expires_at,
+        expires_at=None if principal.expires_at is None else min(principal.expires_at, LAST_SECOND),
+        weight=principal.weight,
+        key_id=None if key is None else key.id,
     )
+
+
+def check_still_in_force(actor: Actor, contents: Contents, now: float) -> None:
+    """Whether the actor is by now what it was when it was let in. Raises `Forbidden`.
+
+    Between the two lie the reading of a body and the wait for other writers.
+    """
+    if actor.expires_at is not None and now >= actor.expires_at:
+        raise Forbidden("The credential that you use has ended.")
+    if actor.key_id is None:
+        return
+    key = contents.keys.get(actor.key_id)
+    principal = None if key is None or key.revoked_at is not None else principal_of(key, contents)
+    if principal is None or (principal.role, principal.reach) != (actor.role, actor.reach):
+        raise Forbidden("The key that you use was revoked or changed meanwhile.")
 
 
 def sees(actor: Actor, record: Record, contents: Contents) -> bool:
@@ -114,6 +158,7 @@ def check_grant(actor: Actor, record: Record, before: Record | None, contents: C
         _check_team(actor, record, before)
     elif isinstance(record, User):
         _check_not_above(actor, record)
+        _check_not_outlasting(actor, record, before, contents)
     elif isinstance(record, Key):
         _check_key(actor, record, contents)
 
@@ -127,11 +172,34 @@ def _check_not_above(actor: Actor, user: User) -> None:
         raise Forbidden(f"The user `{user.name}` has, or would have, a wider role than yours.")
 
 
-def _check_team(actor: Actor, team: Team, before: Record | None) -> None:
-    weight = before.weight if isinstance(before, Team) else 1.0
-    if actor.reach is not Reach.EVERYTHING and team.weight != weight:
+def _check_not_outlasting(actor: Actor, user: User, before: Record | None, contents: Contents) -> None:
+    """A wider role for keys that end later than the actor would be left behind by it."""
+    if actor.expires_at is None or user.role is None or not isinstance(before, User):
+        return
+    was = -1 if before.role is None else _ROLES.index(before.role)
+    is_wider = _ROLES.index(user.role) > was or _REACHES.index(user.reach) > _REACHES.index(before.reach)
+    held = (key for key in contents.keys.values() if key.user == user.name and key.is_admin)
+    if is_wider and any(key.revoked_at is None and not _ends_within(key, actor) for key in held):
         raise Forbidden(
-            "Only an admin of everything may set the weight of a team: it is a share of what all have."
+            f"The user `{user.name}` has keys for the administration that {_OUTLAST} {_moment(actor.expires_at)}."
+        )
+
+
+def _ends_within(key: Key, actor: Actor) -> bool:
+    if actor.expires_at is None:
+        return True
+    return key.expires_at is not None and key.expires_at <= actor.expires_at
+
+
+def _moment(unix: float) -> str:
+    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="seconds")
+
+
+def _check_team(actor: Actor, team: Team, before: Record | None) -> None:
+    most = before.weight if isinstance(before, Team) else actor.weight
+    if actor.reach is not Reach.EVERYTHING and team.weight > most:
+        raise Forbidden(
+            f"weight is over {most:g}: it is a share of what all have, and only an admin of everything may give more."
         )
     if tier_of(team.highest_tier) > actor.highest_tier:
         raise Forbidden("highest_tier is higher than your own.")
@@ -146,11 +214,12 @@ def _check_key(actor: Actor, key: Key, contents: Contents) -> None:
         raise Forbidden("networks holds more than you may call from: name some of yours.")
     if tier_of(key.highest_tier) > actor.highest_tier:
         raise Forbidden("highest_tier is higher than your own.")
-    if actor.expires_at is not None and (key.expires_at is None or key.expires_at > actor.expires_at):
-        raise Forbidden("expires_at is later than that of the key you use.")
+    if actor.expires_at is not None and not _ends_within(key, actor):
+        raise Forbidden(f"The key would {_OUTLAST} {_moment(actor.expires_at)}: set an earlier expires_at.")
     user = None if key.user is None else contents.users[key.user]
     if key.is_admin and (user is None or user.role is None):
         raise Forbidden("A key for the administration belongs to a user with a role.")
 
 
+_OUTLAST = "outlast the credential you use, which ends at"
 _OVER = {Reach.TEAM: "the team", Reach.ORGANISATION: "the organisation", Reach.EVERYTHING: "everything"}

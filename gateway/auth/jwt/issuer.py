@@ -49,9 +49,16 @@ class Issuer:
     tiers: Mapping[str, TierName] = field(default_factory=_nothing)
     highest_tier: TierName = "priority"
     """Of those whose token names none."""
+    keys_outlast_tokens: bool = False
+    """Whether what its administrators make may outlast the token they came with."""
 
-    def principal_of(self, claims: Mapping[str, Any], directory: Contents) -> Principal | None:
-        """The caller of these claims; `None` when they name nobody, or somebody who may not call."""
+    def principal_of(
+        self, claims: Mapping[str, Any], directory: Contents, expires_at: float | None = None
+    ) -> Principal | None:
+        """The caller of these claims; `None` when they name nobody, or somebody who may not call.
+
+        `expires_at` is the token's end in Unix seconds.
+        """
         user = _at(claims, self.user_claim)
         team = directory.teams.get(self._team_of(claims, directory) or "")
         if (
@@ -84,6 +91,7 @@ class Issuer:
             model_prefixes=prefixes,
             role=role,
             reach=self.reach if role is not None else Reach.TEAM,
+            expires_at=None if self.keys_outlast_tokens else expires_at,
         )
 
     def _team_of(self, claims: Mapping[str, Any], directory: Contents) -> str | None:

@@ -125,12 +125,12 @@ class Tokens:
         expires_at = _check_times(claims, issuer.leeway, now)
         if self.is_unread():
             raise self._refusals.not_now()
-        principal = issuer.principal_of(claims, self._directory)
+        principal = issuer.principal_of(claims, self._directory, expires_at)
         if principal is None:
             if self.is_stale():
                 raise self._refusals.not_now()
             raise _Refused(Reason.TOKEN_CLAIMS)
-        return principal, expires_at
+        return principal, expires_at + issuer.leeway
 
     def _issuer_of(self, claims: Mapping[str, Any]) -> tuple[Issuer, IssuerKeys]:
         named, audience = claims.get("iss"), claims.get("aud")
@@ -162,14 +162,14 @@ def _head(head: Mapping[str, Any]) -> _Head:
 
 
 def _check_times(claims: Mapping[str, Any], leeway: float, now: float) -> float:
-    """When the token ends, clocks that differ allowed for. A token without an end is refused."""
+    """When the token ends, as its issuer says. A token without an end is refused, clocks that differ allowed for."""
     expires_at = _time(claims.get("exp"))
     if now >= expires_at + leeway:
         raise _Refused(Reason.EXPIRED)
     for name in ("nbf", "iat"):
         if name in claims and now < _time(claims[name]) - leeway:
             raise _Refused(Reason.TOKEN_CLAIMS)
-    return expires_at + leeway
+    return expires_at
 
 
 def _time(value: Any) -> float:

@@ -112,7 +112,7 @@ async def test_an_expired_key_stops_while_the_gateway_runs(world):
 async def test_a_rotated_key_has_two_texts_for_a_time(world):
     old = await world.key()
     new = await world.directory.rotate_key(LOCAL, old.record.id, overlap=60)
-    assert world.opens(old.text) == world.opens(new.text) is not None
+    assert world.opens(old.text).key_id == world.opens(new.text).key_id == old.record.id
     world.now += 60
     assert not world.opens(old.text)
     assert world.opens(new.text)
@@ -460,3 +460,74 @@ async def test_an_admin_of_an_organisation_stays_within_it(world, kind, name, fi
     admin = Actor("admin", Role.ADMIN, "default")
     with pytest.raises(Forbidden):
         await world.directory.update(admin, kind, name, fields)
+
+
+async def administrator(world, **key):
+    """The new and the old text of an admin key of the whole directory that was rotated: the old one ends in 60 s."""
+    await world.directory.create(LOCAL, Kind.USER, {"name": "root", "role": "admin", "reach": "everything"})
+    old = await world.key(user="root", operations=["admin"], **key)
+    new = await world.directory.rotate_key(LOCAL, old.record.id, overlap=60)
+    return new, old
+
+
+async def test_what_the_old_text_of_a_rotated_key_makes_ends_with_it(world):
+    new, old = await administrator(world)
+    actor = world.directory.actor(world.opens(old.text))
+    assert (await world.key(actor)).record.expires_at == world.now + 60
+    with pytest.raises(Forbidden, match=r"outlast the credential you use, which ends at 1970-01-12T13:47:40"):
+        await world.key(actor, expires_at=world.now + 61)
+    with pytest.raises(Forbidden, match="outlast"):
+        await world.directory.rotate_key(actor, old.record.id, overlap=0)
+    world.now += 60
+    with pytest.raises(Forbidden, match="ended"):
+        await world.key(actor)
+    unbounded = world.directory.actor(world.opens(new.text))
+    assert (await world.key(unbounded)).record.expires_at is None
+
+
+async def test_a_wider_role_for_lasting_keys_takes_a_lasting_credential(world):
+    _, old = await administrator(world)
+    actor = world.directory.actor(world.opens(old.text))
+    await world.directory.create(LOCAL, Kind.USER, {"name": "eve", "role": "viewer"})
+    kept = await world.key(user="eve", operations=["admin"])
+    for wider in ({"role": "operator"}, {"reach": "everything"}):
+        with pytest.raises(Forbidden, match="outlast"):
+            await world.directory.update(actor, Kind.USER, "eve", wider)
+    await world.directory.update(actor, Kind.USER, "eve", {"role": None})
+    await world.directory.revoke_key(LOCAL, kept.record.id)
+    await world.directory.update(actor, Kind.USER, "eve", {"role": "operator"})
+
+
+async def test_a_key_that_was_revoked_or_lost_its_role_changes_nothing_more(world):
+    new, _ = await administrator(world)
+    actor = world.directory.actor(world.opens(new.text))
+    await world.directory.update(LOCAL, Kind.USER, "root", {"role": "operator"})
+    with pytest.raises(Forbidden, match="meanwhile"):
+        await world.key(actor)
+    actor = world.directory.actor(world.opens(new.text))
+    await world.key(actor)
+    other, _ = world.gateway()
+    await other.revoke_key(LOCAL, new.record.id)
+    with pytest.raises(Forbidden, match="meanwhile"):
+        await world.key(actor)
+
+
+async def test_a_team_that_an_admin_of_an_organisation_makes_weighs_no_more_than_their_own(world):
+    directory = world.directory
+    await directory.create(
+        LOCAL, Kind.TEAM, {"name": "lab", "weight": 0.5, "models": ["a*"], "highest_tier": "default"}
+    )
+    await directory.create(LOCAL, Kind.TEAM, {"name": "big", "weight": 5.0, "models": ["a1"]})
+    await directory.create(
+        LOCAL, Kind.USER, {"name": "ada", "team": "lab", "role": "admin", "reach": "organisation"}
+    )
+    actor = directory.actor(world.opens((await world.key(team="lab", user="ada", operations=["admin"])).text))
+    made = await directory.create(actor, Kind.TEAM, {"name": "new", "models": None})
+    assert (made.weight, made.models, made.highest_tier) == (0.5, ("a*",), "default")
+    with pytest.raises(Forbidden, match=r"weight is over 0\.5"):
+        await directory.create(actor, Kind.TEAM, {"name": "newer", "weight": 0.6})
+    await directory.update(actor, Kind.TEAM, "new", {"weight": 0.1})
+    with pytest.raises(Forbidden, match=r"weight is over 0\.1"):
+        await directory.update(actor, Kind.TEAM, "new", {"weight": 0.5})
+    with pytest.raises(InvalidRequest):
+        await directory.create(actor, Kind.TEAM, {"name": "newer", "owner": None})

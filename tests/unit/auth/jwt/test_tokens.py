@@ -442,3 +442,13 @@ def test_a_long_name_has_a_short_key_id_of_its_own(shared):
     ids = {shared.caller(shared.provider.token(sub=letter * 200)).key_id for letter in "ab"}
     assert len(ids) == 2
     assert all(len(each) <= 128 for each in ids)
+
+
+@pytest.mark.parametrize(("may_outlast", "end"), [(False, 600), (True, None)])
+def test_what_an_administrator_makes_ends_with_their_token_unless_it_may_outlast_it(may_outlast, end):
+    roles = MappingProxyType({"boss": Role.ADMIN})
+    world = World(
+        replace(PLAIN, is_admin=True, role_claim="role", roles=roles, keys_outlast_tokens=may_outlast)
+    )
+    caller = world.caller(world.provider.token(role="boss"))
+    assert caller.expires_at == (None if end is None else world.provider.now + end)
