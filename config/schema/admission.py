@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from config.schema.amounts import Seconds
+from config.schema.names import HeaderName
 from config.schema.section import Section
 
 
@@ -58,4 +59,9 @@ class Admission(Section):
     )
     policy: Literal["scored", "least_requests", "least_tokens", "round_robin", "session", "prefix"] = Field(
         "scored", description="How a replica is chosen among those with room: docs/routing.md."
+    )
+    session_header: HeaderName | None = Field(
+        None,
+        description="Request header that names a session, for the policy session and for splits; it goes before "
+        "prompt_cache_key and user. Default: none.",
     )

@@ -11,6 +11,25 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,255}")
 _DIRECTORY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}(?:\.[A-Za-z_][A-Za-z0-9_-]{0,63})?")
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
+_READ_HEADERS = frozenset(
+    {
+        "authorization",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "host",
+        "transfer-encoding",
+        "x-api-key",
+        "x-cascadia-fallback",
+        "x-request-deadline-ms",
+        "x-request-id",
+        "x-stainless-read-timeout",
+    }
+)
 _LONGEST_PARTY = 256
 
 
@@ -54,12 +73,19 @@ def _field(value: str) -> str:
     return value
 
 
+def _header(value: str) -> str:
+    if not _HEADER.fullmatch(value) or value.lower() in _READ_HEADERS:
+        raise ValueError("expected the name of a header that means nothing else here, as X-Session-Id")
+    return value.lower()
+
+
 Name = Annotated[str, AfterValidator(_name)]
 ModelName = Annotated[str, AfterValidator(_model_name)]
 DirectoryName = Annotated[str, AfterValidator(_directory_name)]
 ModelPattern = Annotated[str, AfterValidator(_model_pattern)]
 Party = Annotated[str, AfterValidator(_party)]
 FieldName = Annotated[str, AfterValidator(_field)]
+HeaderName = Annotated[str, AfterValidator(_header)]
 Claim = Annotated[str, Field(min_length=1, max_length=256)]
 TierName = Literal["flex", "default", "priority"]
 RoleName = Literal["viewer", "operator", "admin"]

@@ -14,6 +14,7 @@ from config.schema.engines import EngineGroup, Upstream, upstream_id
 from config.schema.identity import People
 from config.schema.limits import Limits, PricesOf
 from config.schema.logging import Explain, Logging
+from config.schema.models import Routing, check_models
 from config.schema.names import ModelName
 from config.schema.redis import Redis
 from config.schema.requests import Caps, Isolation, Requests
@@ -47,6 +48,10 @@ class Config(Section):
         default_factory=dict,
         description="What models cost, for limits on cost: public name, then input, cached_input and output for a "
         "million tokens. A model without prices costs nothing.",
+    )
+    models: dict[ModelName, Routing] = Field(
+        default_factory=dict,
+        description="Where calls go, for names that more than one model serves: public name, then split, fallbacks and others.",
     )
     engines: tuple[EngineGroup, ...] = Field(
         (), strict=False, description="Workers to start on this machine."
@@ -82,6 +87,12 @@ class Config(Section):
                     below=("upstreams", index, "name"),
                 )
         return self
+
+    @field_validator("models")
+    @classmethod
+    def _models_go_together(cls, value: dict[str, Routing]) -> dict[str, Routing]:
+        check_models(value)
+        return value
 
     @field_validator("engines", "upstreams")
     @classmethod

@@ -11,7 +11,7 @@ from gateway.auth.base import Authenticator
 from gateway.core.call import Principal
 from gateway.core.errors import Forbidden, ModelNotFound
 from gateway.fleet.catalog import Catalog
-from gateway.fleet.pool import Pool, serving
+from gateway.fleet.pool import serving
 from gateway.openai.operations import MODELS
 
 
@@ -25,13 +25,14 @@ def router(catalog: Catalog, authenticator: Authenticator) -> APIRouter:
             raise Forbidden("This key may not be used for this.")
         return principal
 
-    def describe(pool: Pool) -> dict[str, Any]:
+    def describe(model: str) -> dict[str, Any]:
+        pools = catalog.pools_of(model)
         return {
-            "id": pool.model,
+            "id": model,
             "object": "model",
-            "created": catalog.created(pool.model),
+            "created": min(catalog.created(pool.model) for pool in pools),
             "owned_by": "cascadia",
-            "ready": serving(pool.members) > 0,
+            "ready": any(serving(pool.members) for pool in pools),
         }
 
     @routes.get("")
@@ -39,15 +40,14 @@ def router(catalog: Catalog, authenticator: Authenticator) -> APIRouter:
         principal = caller(request)
         return {
             "object": "list",
-            "data": [describe(p) for p in catalog.pools() if principal.may_use(p.model)],
+            "data": [describe(name) for name in catalog.names() if principal.may_use(name)],
         }
 
     @routes.get("/{model:path}")
     async def get_model(model: str, request: Request) -> dict[str, Any]:
         principal = caller(request)
-        pool = catalog.resolve(model)
-        if not principal.may_use(pool.model):
+        if not (principal.may_use(model) and catalog.pools_of(model)):
             raise ModelNotFound.named(model)
-        return describe(pool)
+        return describe(model)
 
     return routes

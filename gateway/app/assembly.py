@@ -36,6 +36,7 @@ from gateway.proxy.asgi import AsgiDriver
 from gateway.proxy.aside import Aside, OneThread
 from gateway.ratelimit.limiter import Limiter
 from gateway.ratelimit.shared.counters import SharedCounters
+from gateway.routes import routes_of
 from gateway.transport import Http1
 
 DISTRIBUTION = "cascadia-gateway"
@@ -69,7 +70,7 @@ def build(
     watchdog = Watchdog()
     recorder = Recorder(max_records=config.explain.records, max_bytes=config.explain.max_bytes)
     transport = Http1(connect_seconds=config.timeouts.connect, clock=clock)
-    catalog = Catalog(on_gone=transport.forget, clock=clock)
+    catalog = Catalog(on_gone=transport.forget, clock=clock, routes=routes_of(config))
     admission = admission_of(config, clock, metrics.queues)
     database = database_of(config, paths)
     identity = identity_of(config, paths, database)
@@ -82,6 +83,8 @@ def build(
 
     def ended(end: End) -> None:
         metrics.on_end(end)
+        if end.asked is not None:
+            metrics.routed.on_end(end)
         recorder.on_end(end)
         on_end(end)
 

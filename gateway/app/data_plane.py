@@ -66,6 +66,7 @@ def proxy_of(
         engines_know_tiers=config.admission.engine_priority,
         ledger=ledger,
         limiter=limiter,
+        session_header=config.admission.session_header,
     )
 
 

@@ -1,13 +1,12 @@
 """Calls that belong together go to one replica, as long as that is not above its bound.
 
-Rendezvous hashing (Thaler and Ravishankar, 1998): each replica has a number for each key, and the highest that may take
-a call gets it. When a replica comes or goes only its own keys move. The numbers are the same in every gateway process.
+By rendezvous hashing: of those that may take a call the replica with the highest number for its key gets it. When a
+replica comes or goes only its own keys move. The numbers are the same in every gateway process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from hashlib import blake2b
 
 from gateway.balancer.base import Policy
 from gateway.balancer.bound import within_bound
@@ -16,11 +15,11 @@ from gateway.balancer.prefixes import prompt_start
 from gateway.balancer.work import NOTHING, Work
 from gateway.core.call import Call
 from gateway.core.outcome import Choice, Usage
+from gateway.core.rendezvous import mixed, number_of
 from gateway.fleet.replica import Replica
 
 FIRST_BYTES = 1024
 """Of a prompt: so much decides where it goes by the policy `prefix`."""
-_MASK = (1 << 64) - 1
 _MOST_SEEDS = 4096
 
 
@@ -61,8 +60,8 @@ class Affinity:
         candidates = within_bound(replicas)
         if not candidates:
             return None
-        number = _number(key)
-        return max(candidates, key=lambda replica: _mixed(number ^ self._seed(replica)))
+        number = number_of(key)
+        return max(candidates, key=lambda replica: mixed(number ^ self._seed(replica)))
 
     def took(self, replica: Replica, call: Call) -> Work:  # noqa: ARG002 - the protocol's shape
         """See `Policy.took`."""
@@ -77,19 +76,8 @@ class Affinity:
         if seed is None:
             if len(self._seeds) >= _MOST_SEEDS:
                 self._seeds.clear()
-            seed = self._seeds[name] = _number(name.encode())
+            seed = self._seeds[name] = number_of(name.encode())
         return seed
-
-
-def _number(data: bytes) -> int:
-    return int.from_bytes(blake2b(data, digest_size=8).digest(), "big")
-
-
-def _mixed(number: int) -> int:
-    """`number` with each of its bits spread over all (the finisher of splitmix64, Steele, Lea and Flood, 2014)."""
-    number = ((number ^ (number >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-    number = ((number ^ (number >> 27)) * 0x94D049BB133111EB) & _MASK
-    return number ^ (number >> 31)
 
 
 _: type[Policy] = Affinity

@@ -93,7 +93,11 @@ def _tell(voice: Voice, story: dict[str, Any]) -> None:
             "caller",
             f"tenant {story['tenant'] or '-'}, key {story['key'] or '-'}, from {story['client'] or '-'}",
         ),
-        ("asked for", f"{story['operation']} of {story['model'] or '-'}, tier {story['tier'] or '-'}"),
+        (
+            "asked for",
+            f"{story['operation']} of {story['asked'] or story['model'] or '-'}, tier {story['tier'] or '-'}",
+        ),
+        *([("model", _way(story))] if story["asked"] else []),
         ("tokens", _tokens(story)),
     ]
     for name, text in facts:
@@ -112,6 +116,11 @@ def _tell(voice: Voice, story: dict[str, Any]) -> None:
             terms = "".join(f"  {name} {value:.3g}" for name, value in each["terms"].items())
             voice.tell(f"    {each['replica']}  score {each['score']:.3g}{terms}")
     voice.tell("")
+
+
+def _way(story: dict[str, Any]) -> str:
+    """The models that a call with a route came by, to the one that it ended at."""
+    return "".join(f"{each['model']} ({each['code']}), then " for each in story["left"]) + str(story["model"])
 
 
 def _tokens(story: dict[str, Any]) -> str:

@@ -131,3 +131,5 @@ class Call(NamedTuple):
     deadline: float
     tier: Tier
     envelope: Envelope
+    asked: str | None = None
+    """The public name that the caller gave, where `model` may be another that serves it."""

@@ -151,6 +151,12 @@ class UnsupportedMediaType(ClientError):
     code = "unsupported_media_type"
 
 
+class ContextTooLong(ClientError):
+    """An engine found the request longer than its model's context."""
+
+    code = "context_length_exceeded"
+
+
 class Quarantined(ClientError):
     """Engines died under this very request: it is not given to another for some minutes."""
 

@@ -80,6 +80,8 @@ class Trail(NamedTuple):
     """How the engine failed the last attempt, if it did."""
     choice: Choice | None
     """Of the last attempt."""
+    left: tuple[tuple[str, str], ...] = ()
+    """Models that did not serve it, each with the code of the reason."""
 
 
 class End(NamedTuple):
@@ -108,6 +110,8 @@ class End(NamedTuple):
     trail: Trail | None = None
     delivered: int = 0
     """Tokens of a stream that were passed on, counted by its events: all that is known of one without `usage`."""
+    asked: str | None = None
+    """The name that the caller gave, where a route decides which model serves it: one of the configuration's."""
 
 
 OnEnd = Callable[[End], None]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from gateway.core.outcome import Attempt, Choice, End, Trail
 
 BASE_BYTES = 768
-"""What a record of one attempt takes, about: a tuple of 29, a dozen numbers, the id's and the address's heads."""
+"""What a record of one attempt takes, about: a tuple of 31, a dozen numbers, the id's and the address's heads."""
 ATTEMPT_BYTES = 192
 CANDIDATE_BYTES = 160
 TERM_BYTES = 32
@@ -27,6 +27,8 @@ class Record(NamedTuple):
     """The key's public id."""
     client: str | None
     model: str | None
+    asked: str | None
+    """The name that the caller gave, where a route decides which model serves it."""
     stream: bool
     tier: int | None
     outcome: str
@@ -46,11 +48,13 @@ class Record(NamedTuple):
     dispatched: float | None
     first_content: float | None
     ended: float
+    left: tuple[tuple[str, str], ...]
+    """Models that did not serve it, each with the code of the reason."""
     former: tuple[Attempt, ...]
     choice: Choice | None
 
 
-_NO_TRAIL = Trail(None, None, None, None, 0.0, (), None, None)
+_NO_TRAIL = Trail(None, None, None, None, 0.0, (), None, None, ())
 
 
 def kept(end: End) -> tuple[Any, ...]:
@@ -58,7 +62,9 @@ def kept(end: End) -> tuple[Any, ...]:
     principal, usage, trail = end.principal, end.usage, end.trail
     tenant, key = (None, None) if principal is None else (principal.tenant, principal.key_id)
     prompt, completion, cached = (None, None, None) if usage is None else usage
-    tier, deadline, parsed, queued, waited, former, fault, choice = _NO_TRAIL if trail is None else trail
+    tier, deadline, parsed, queued, waited, former, fault, choice, left = (
+        _NO_TRAIL if trail is None else trail
+    )
     return (
         end.request_id,
         end.operation,
@@ -66,6 +72,7 @@ def kept(end: End) -> tuple[Any, ...]:
         key,
         end.client,
         end.model,
+        end.asked,
         end.stream,
         None if tier is None else int(tier),
         end.outcome._value_,  # the text itself; `.value` takes ten times as long
@@ -85,6 +92,7 @@ def kept(end: End) -> tuple[Any, ...]:
         end.dispatched,
         end.first_content,
         end.ended,
+        left,
         former,
         None if choice is None else tuple(choice),
     )

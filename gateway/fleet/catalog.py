@@ -14,6 +14,7 @@ from gateway.core.errors import ModelNotFound
 from gateway.fleet.endpoint import Condition, Endpoint, Sighting
 from gateway.fleet.pool import Pool
 from gateway.fleet.replica import Replica
+from gateway.fleet.routes import Routes
 
 
 class Catalog:
@@ -25,7 +26,9 @@ class Catalog:
         on_change: Callable[[], None] = lambda: None,
         on_gone: Callable[[Endpoint], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
+        routes: Routes = Routes(),  # noqa: B008 - a frozen value
     ) -> None:
+        self.routes = routes
         self.on_change = on_change
         self.on_gone = on_gone
         self._clock = clock
@@ -44,6 +47,23 @@ class Catalog:
         if pool is None:
             raise ModelNotFound.named(model)
         return pool
+
+    def pool(self, model: str) -> Pool:
+        """The pool of a public model name; an empty one where nobody ever served it."""
+        return self._pools.get(model) or Pool(model)
+
+    def names(self) -> Iterator[str]:
+        """Every public model name that somebody serves, those that are split between others last."""
+        yield from self._pools
+        for name in self.routes.names():
+            if name not in self._pools and self.pools_of(name):
+                yield name
+
+    def pools_of(self, model: str) -> list[Pool]:
+        """The pools that serve a public model name, each with its share of it or alone."""
+        route = self.routes.get(model)
+        names = [model] if route is None or not route.shares else [s.model for s in route.shares if s.weight]
+        return [self._pools[name] for name in names if name in self._pools]
 
     def pools(self) -> Iterator[Pool]:
         """Every pool, by the order in which the models were first seen."""

@@ -10,6 +10,8 @@ import random
 from collections.abc import Callable
 from typing import Protocol
 
+from msgspec import structs
+
 from gateway.core.call import Call
 from gateway.core.outcome import End, Outcome
 from gateway.ledger.records import Began, Ended, Progress, Who, encode
@@ -101,6 +103,7 @@ class Ledger:
                     call.operation,
                     int(call.tier),
                     envelope.stream,
+                    call.asked or "",
                 ),
                 replica,
                 len(envelope.body) // BYTES_PER_TOKEN,
@@ -111,6 +114,13 @@ class Ledger:
         self._open[record.began.id] = record
         self._sink.append(payload)
         return record
+
+    def moved(self, record: Open, call: Call, replica: str) -> None:
+        """What was open is about to be sent to `replica` as `call`, for another model than before."""
+        began = record.began
+        who = structs.replace(began.who, model=call.model)
+        record.began = structs.replace(began, who=who, replica=replica)
+        self._sink.append(encode(record.began))
 
     def progressed(self, record: Open, tokens: int) -> None:
         """So many tokens of its stream have reached the client; what was told before is not told again."""

@@ -26,6 +26,8 @@ class Who(Struct, array_like=True, frozen=True, gc=False):
     operation: str
     tier: int
     stream: bool
+    asked: str = ""
+    """The name that the caller gave, where a route decides which model serves it; else empty."""
 
 
 class Began(Struct, array_like=True, frozen=True, gc=False, tag=0):

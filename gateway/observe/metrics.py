@@ -18,6 +18,7 @@ from gateway.core.outcome import OnEnd
 from gateway.fleet.pool import serving
 from gateway.observe.fleet import fleet_gauges
 from gateway.observe.queues import Queues
+from gateway.observe.routes import Routed
 from gateway.observe.routing import routing_figures
 from gateway.observe.tally import Tally
 
@@ -48,7 +49,10 @@ class Metrics:
         """Counts a call that is over."""
         self.queues = Queues()
         """Counts what happens in the queues."""
+        self.routed = Routed()
+        """Counts where calls went that have a route: to be told of ends where there is any."""
         registry.register(_Counted(self._tally))
+        registry.register(_Counted(self.routed))
         registry.register(_Counted(self.queues))
 
     def watch(
@@ -61,7 +65,7 @@ class Metrics:
 class _Counted(Collector):
     """What was counted, at the scrape."""
 
-    def __init__(self, tally: Tally | Queues) -> None:
+    def __init__(self, tally: Tally | Queues | Routed) -> None:
         self._tally = tally
 
     def collect(self) -> Iterable[Metric]:

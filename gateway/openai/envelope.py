@@ -97,6 +97,18 @@ class Reader:
             check_names(body, encoded)
         return _envelope(plain, encoded, strip_usage=adds_usage)
 
+    def reread(self, operation: Operation, envelope: Envelope, model: str, key_id: str) -> Envelope:
+        """`envelope` as a call for `model`: the same, unless that has caps of its own.
+
+        Raises `InvalidRequest` when it asks for more than these allow.
+        """
+        if model not in self._rules.model_caps:
+            return envelope
+        read = self.read(operation, upstream_body(envelope, model), key_id)
+        return read._replace(
+            strip_usage=envelope.strip_usage, stripped=envelope.stripped, session=envelope.session
+        )
+
     def _examined(self, plan: _Plan, members: Members, body: bytes, key_id: str) -> Envelope:
         """Judge all that is there."""
         check_shape(members)

@@ -50,6 +50,7 @@ class EngineError:
     code: str
 
 
+TOO_LONG = "context_length_exceeded"
 _CONTEXT_PARAMS = frozenset({"input_tokens", "input_text", "max_tokens", "max_completion_tokens"})
 
 
@@ -67,7 +68,7 @@ def read_engine_error(status: int, body: bytes) -> EngineError:
     message = fields.get("message")
     message = message if isinstance(message, str) and message else "The engine refused the request."
     too_long = "context length" in message or (param in _CONTEXT_PARAMS and "max_model_len" in message)
-    return EngineError(message, param, status, "context_length_exceeded" if too_long else "invalid_request")
+    return EngineError(message, param, status, TOO_LONG if too_long else "invalid_request")
 
 
 def client_body_of(error: EngineError) -> bytes:

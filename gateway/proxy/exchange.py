@@ -11,12 +11,13 @@ becomes a proper status, or is sent again to another replica.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from gateway.admission import Ended, Lease, Ticket
 from gateway.core.call import Call, Envelope, Operation, Principal
 from gateway.core.errors import (
+    ContextTooLong,
     CutShort,
     GatewayError,
     LimitsUnavailable,
@@ -30,6 +31,7 @@ from gateway.core.errors import (
 from gateway.core.outcome import Attempt, Choice, End, Outcome, Trail, Usage
 from gateway.fleet.pool import Pool
 from gateway.fleet.replica import STUCK_SECONDS, Replica
+from gateway.fleet.routes import Route, Target, session_number
 from gateway.ledger import Open
 from gateway.openai import answer as answers
 from gateway.openai import envelope as envelopes
@@ -40,6 +42,7 @@ from gateway.openai.tiers import Echo, acceptable, tier_of, with_priority
 from gateway.proxy.aside import Cancellable
 from gateway.proxy.client import ABORT, BROKEN, LAST, MORE, Client, Headers
 from gateway.proxy.endings import ENDED_BY, FAULT_OF, error_of, exhausted, too_long, unrecorded
+from gateway.proxy.fallback import Chain, may_go_on
 from gateway.proxy.quarantine import Standing
 from gateway.proxy.retry import UNTOUCHED, Decision, Fault, Situation, decide
 from gateway.proxy.states import (
@@ -98,6 +101,7 @@ class Exchange:
         "_begin_by",
         "_body",
         "_call",
+        "_chain",
         "_choice",
         "_client",
         "_content_type",
@@ -113,6 +117,7 @@ class Exchange:
         "_held_bytes",
         "_last_heard",
         "_lease",
+        "_may_fall_back",
         "_parsed_at",
         "_parsing",
         "_paused_at",
@@ -128,6 +133,7 @@ class Exchange:
         "_rewrite",
         "_scanner",
         "_sending",
+        "_session",
         "_size",
         "_status",
         "_stripped",
@@ -136,6 +142,7 @@ class Exchange:
         "_unsent",
         "_waited",
         "_waits_since",
+        "_worked",
         "operation",
         "principal",
         "refusal",
@@ -178,7 +185,7 @@ class Exchange:
         self._replica_id: str | None = None
         self._body: list[bytes] = []
         self._held_bytes = 0
-        self._dispatches = self._turned_away = 0
+        self._dispatches = self._turned_away = self._worked = 0
         self._resent = False
         self._parsed_at: float | None = None
         self._queued_at: float | None = None
@@ -190,6 +197,9 @@ class Exchange:
         self._failed_by: Fault | None = None
         self._paused_at: float | None = None
         self._record: Open | None = None
+        self._chain: Chain | None = None
+        self._may_fall_back = True
+        self._session: str | None = None
 
     def __repr__(self) -> str:
         return f"<Exchange {self.request_id} {self.state.value} on {self._replica_id}>"
@@ -207,6 +217,11 @@ class Exchange:
         if total is not None:
             self._deadline = min(self._deadline, self._arrived + total)
         self._begin_by = self._deadline if silence is None else min(self._deadline, self._arrived + silence)
+
+    def steer(self, *, session: str | None, may_fall_back: bool) -> None:
+        """Its head names the session that it belongs to, or wants no other model than the one it names."""
+        self._session = session
+        self._may_fall_back = may_fall_back
 
     # --- events from the client's side
 
@@ -252,12 +267,19 @@ class Exchange:
             self.refuse(read)
             return
         proxy, envelope, principal = self._proxy, read, self.principal
+        if self._session is not None:
+            envelope = envelope._replace(session=self._session)
         self._envelope, self._stripped = envelope, envelope.stripped
         self._parsed_at = proxy.clock()
         try:
-            pool = proxy.catalog.resolve(envelope.model)
-            if principal is None or not principal.may_use(pool.model):
+            if principal is None or not principal.may_use(envelope.model):
                 raise ModelNotFound.named(envelope.model)
+            route = proxy.catalog.routes.get(envelope.model)
+            pool = (
+                proxy.catalog.resolve(envelope.model)
+                if route is None
+                else self._pool_of(route, envelope, principal)
+            )
             self._pool = pool
             if proxy.quarantine.has_suspects:
                 self._check_quarantine(principal, envelope)
@@ -273,6 +295,7 @@ class Exchange:
                 self._deadline,
                 tier_of(envelope.service_tier, principal),
                 envelope,
+                None if route is None else envelope.model,
             )
             self._queue_until = min(self._parsed_at + proxy.timeouts.queue, self._latest_begin(pool))
             if proxy.limiter is not None:
@@ -301,7 +324,7 @@ class Exchange:
         try:
             admitted = self._proxy.admission.admit(pool, call, self, self._queue_until)
         except GatewayError as error:
-            self.refuse(error)
+            self._go_on_or_refuse(error)
             return
         if isinstance(admitted, Lease):
             self.granted(admitted)
@@ -378,7 +401,7 @@ class Exchange:
     def unreserved(self, error: GatewayError) -> None:
         """A limit has no room."""
         self._reserving = None
-        self.refuse(error)
+        self._go_on_or_refuse(error)
 
     # --- events from admission
 
@@ -407,9 +430,13 @@ class Exchange:
         self._dispatch(lease, fresh=False)
 
     def evicted(self, error: GatewayError) -> None:
-        """There will be no slot."""
+        """There will be no slot. Never raises, as `granted`."""
         self._ticket = None
-        self.refuse(error)
+        try:
+            self._go_on_or_refuse(error)
+        except Exception:
+            log.exception("a call could not be given to another model", extra={"request_id": self.request_id})
+            self.broke()
 
     # --- events from the engine's side
 
@@ -520,7 +547,8 @@ class Exchange:
         self._choice = lease.choice
         self._dispatched_at = self._last_heard = proxy.clock()
         self._scanner = Scanner(strip_usage=envelope.strip_usage) if envelope.stream else None
-        rewrite = None if lease.model == envelope.model else proxy.rename(lease.model, envelope.model)
+        public = envelope.model if self._chain is None else self._chain.target.public
+        rewrite = None if lease.model == public else proxy.rename(lease.model, public)
         self._rewrite = rewrite if envelope.service_tier is None else Echo(tier, rewrite)
         self._body = []
         self._size = 0
@@ -530,8 +558,11 @@ class Exchange:
         body = envelopes.upstream_body(envelope, lease.model)
         if proxy.engines_know_tiers:
             body = with_priority(body, tier)
-        if self._record is None and proxy.ledger is not None:
-            self._record = proxy.ledger.began(lease.call, self._replica_id)
+        if proxy.ledger is not None:
+            if self._record is None:
+                self._record = proxy.ledger.began(lease.call, self._replica_id)
+            elif self._record.began.who.model != lease.call.model:
+                proxy.ledger.moved(self._record, lease.call, self._replica_id)
         if proxy.isolation is not None:
             body = proxy.isolation.salted(body, self.principal, lease.replica.endpoint.engine)
         sending = proxy.transport.send(
@@ -610,6 +641,11 @@ class Exchange:
         if error.status in _BUSY and self.state is not STREAMING:
             self._fault(Fault.BUSY, out)
         elif error.status in _CLIENT_FAULTS and self.state is not STREAMING:
+            if self._chain is not None and error.code == errors.TOO_LONG:
+                too_long_for_model = ContextTooLong(error.message, param=error.param)
+                if self._chain.goes_on_for(too_long_for_model):
+                    self._hand_on(too_long_for_model, errors.TOO_LONG, _WELL)
+                    return
             self._end(DONE, Outcome.CLIENT_ERROR, error.status, error.code, _WELL)
             headers = ((b"content-type", errors.JSON), (b"x-should-retry", b"false"), *self._own_headers())
             self._client.answer(
@@ -631,12 +667,18 @@ class Exchange:
         if decision is Decision.RESEND and self._lease is not None:
             self._resent = True
             self._dispatches -= 1
-            self._begin_anew(fault)
+            self._begin_anew(fault.value)
             self._dispatch(self._lease, fresh=True)
             return
         if decision is Decision.MOVE and self._move(fault, ended):
             return
-        self._give_up(error_of(fault, self._proxy.timeouts.retry_after), ended, out)
+        error, chain = error_of(fault, self._proxy.timeouts.retry_after), self._chain
+        if chain is not None and chain.goes_on_for(error) and may_go_on(fault, self._situation()):
+            if fault not in UNTOUCHED:
+                self._proxy.budget(chain.target.model).spend()
+            self._hand_on(error, fault.value, ended)
+            return
+        self._give_up(error if chain is None else chain.final(error), ended, out)
 
     def _situation(self) -> Situation:
         proxy, pool, lease = self._proxy, self._pool, self._lease
@@ -665,7 +707,7 @@ class Exchange:
             return fault is Fault.BUSY and self._wait_again(self._pool, self._call)
         if fault not in UNTOUCHED:
             self._proxy.budget(self._pool.model).spend()
-        self._begin_anew(fault)
+        self._begin_anew(fault.value)
         self._dispatch(replacement, fresh=False)
         return True
 
@@ -675,11 +717,81 @@ class Exchange:
             ticket = self._proxy.admission.readmit(pool, call, self, self._queue_until)
         except QueueFull:
             return False
-        self._begin_anew(Fault.BUSY)
+        self._begin_anew(Fault.BUSY.value)
         self._ticket = ticket
         self._dispatched_at = None
         self._wait(self._proxy.clock())
         return True
+
+    # --- another model
+
+    def _pool_of(self, route: Route, envelope: Envelope, principal: Principal) -> Pool:
+        """The first pool of a name that has a route."""
+        catalog, session = self._proxy.catalog, envelope.session
+        number = self._proxy.draw() if session is None else session_number(principal.tenant, session)
+        chain = Chain(route, catalog.routes, principal, envelope, number, may_fall_back=self._may_fall_back)
+        self._chain = chain
+        return catalog.pool(chain.target.model)
+
+    def _go_on_or_refuse(self, error: GatewayError) -> None:
+        """`error` ends the call, unless another model serves it."""
+        chain = self._chain
+        if chain is None:
+            self.refuse(error)
+            return
+        while chain.goes_on_for(error):
+            target = chain.next(error)
+            try:
+                self._turn_to(chain, target)
+            except GatewayError as why:
+                error = why
+            else:
+                return
+        self.refuse(chain.final(error))
+
+    def _hand_on(self, error: GatewayError, why: str, ended: Ended) -> None:
+        """What an engine failed goes to another model."""
+        self._close_sending()
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.release(ended)
+        self._begin_anew(why)
+        self._go_on_or_refuse(error)
+
+    def _turn_to(self, chain: Chain, target: Target) -> None:
+        """Leave one model for another. Raises `GatewayError` when that does not take the call either."""
+        proxy, call = self._proxy, self._call
+        assert call is not None  # noqa: S101 - a call has its first model before it has another
+        reservation, self._reservation = self._reservation, None
+        if reservation is not None:
+            self._settle(reservation, Outcome.UPSTREAM_ERROR, None)
+        now = proxy.clock()
+        if self.state is WAITING:
+            self._waited += now - self._waits_since
+            self._waits_since = now
+        self._worked = self._dispatches - self._turned_away
+        self._dispatched_at, self._scanner, self._body, self._resent = None, None, [], False
+        pool = self._pool = proxy.catalog.pool(target.model)
+        envelope = chain.asked
+        if chain.is_fallback:
+            envelope = proxy.reader.reread(self.operation, envelope, target.public, self._key_id())
+        self._envelope = envelope
+        proxy.budget(pool.model).calls += 1
+        call = self._call = call._replace(model=pool.model, envelope=envelope)
+        self._queue_until = min(now + proxy.timeouts.queue, self._latest_begin(pool))
+        if proxy.limiter is not None:
+            reserved = proxy.limiter.reserve(call, self)
+            if isinstance(reserved, Reserving):
+                self._reserving = reserved
+                self._enter(RESERVING)
+                return
+            self._reservation = reserved
+        admitted = proxy.admission.admit(pool, call, self, self._queue_until)
+        if isinstance(admitted, Lease):
+            self.granted(admitted)
+        else:
+            self._ticket = admitted
+            self._wait(now)
 
     def _wait(self, now: float) -> None:
         """A place in the queue is taken."""
@@ -688,13 +800,13 @@ class Exchange:
             self._queued_at = now
         self._enter(WAITING)
 
-    def _begin_anew(self, fault: Fault) -> None:
+    def _begin_anew(self, why: str) -> None:
         """The last attempt is over, and not the last after all."""
         replica, dispatched_at = self._replica_id, self._dispatched_at
         assert replica is not None  # noqa: S101 - only what was dispatched can have failed
         assert dispatched_at is not None  # noqa: S101 - the same
         now = self._proxy.clock()
-        attempt = Attempt(replica, dispatched_at, now, fault.value, self._choice)
+        attempt = Attempt(replica, dispatched_at, now, why, self._choice)
         self._former = (*self._former[1 - MOST_ATTEMPTS :], attempt)
         self._failed_by = None
 
@@ -819,8 +931,10 @@ class Exchange:
                     self._former,
                     None if failed_by is None else failed_by.value,
                     self._choice,
+                    () if self._chain is None else self._chain.left,
                 ),
                 0 if self._scanner is None else self._scanner.delivered,
+                None if self._chain is None else self._chain.route.model,
             ),
         )
 
@@ -830,7 +944,7 @@ class Exchange:
         Without the engine's own count: nothing if no engine took the call; the request alone if the engine refused it or
         failed before it answered; else no more tokens of the answer than bytes of it came, where it came bit by bit.
         """
-        if self._dispatches == self._turned_away:
+        if self._dispatches - self._turned_away == self._worked:
             reservation.release()
         elif usage is not None:
             reservation.settle(usage)
@@ -856,9 +970,16 @@ class Exchange:
         """What every answer of this call says of it."""
         name = (b"x-request-id", self.request_id.encode())
         timing = (b"server-timing", self._timing())
-        if self._stripped:
-            return (name, timing, (b"x-cascadia-stripped", self._stripped))
+        if self._stripped or self._chain is not None:
+            return (name, timing, *self._odd_headers())
         return (name, timing)
+
+    def _odd_headers(self) -> Iterator[tuple[bytes, bytes]]:
+        """What there is not to say of most calls."""
+        if self._stripped:
+            yield b"x-cascadia-stripped", self._stripped
+        if self._chain is not None and self._dispatched_at is not None:
+            yield b"x-cascadia-model", self._chain.target.model.encode()
 
     def _limit_headers(self) -> Headers:
         """What is left of the limits that the call is under: asked for after its end, with what it gave back."""

@@ -86,6 +86,7 @@ class Proxy:
         ledger: Ledger | None = None,
         isolation: Isolation | None = None,
         limiter: Limiter | None = None,
+        session_header: str | None = None,
     ) -> None:
         self.authenticator = authenticator
         self.catalog = catalog
@@ -110,6 +111,8 @@ class Proxy:
         self.held_bytes = 0
         """Of all requests and answers that are held now."""
         self.max_held_bytes = max_held_bytes
+        self._session_header = None if session_header is None else session_header.encode()
+        self._read = _READ if self._session_header is None else _READ | {self._session_header}
         self._rng = rng
         self._on_end = on_end
         self._live: dict[Exchange, None] = {}  # a set's order is that of addresses in memory
@@ -135,17 +138,18 @@ class Proxy:
         """Calls that are not over."""
         return len(self._live)
 
-    def open(  # noqa: C901 - a branch for each header, and no call for any
+    def open(  # noqa: C901, PLR0912 - a branch for each header, and no call for any
         self, operation: Operation, headers: Iterable[tuple[bytes, bytes]], client: Client
     ) -> Exchange:
         """Begin a call from its head (lower-case header names). Never raises: see `Exchange.refusal`."""
-        request_id = credential = other = None
+        request_id = credential = other = session = None
         refusal: GatewayError | None = None
         principal: Principal | None = None
         total = silence = None
+        may_fall_back = True
         try:
             for name, value in headers:
-                if name not in _READ:
+                if name not in self._read:
                     continue
                 if name == b"authorization":
                     credential = bearer(value, credential)
@@ -155,6 +159,10 @@ class Proxy:
                     total = _milliseconds(value)
                 elif name == b"x-stainless-read-timeout":
                     silence = _seconds(value)
+                elif name == b"x-cascadia-fallback":
+                    may_fall_back = _is_on(value)
+                elif name == self._session_header:
+                    session = _session(value)
                 elif name != b"x-request-id":
                     self._check(name, value)
                 elif _REQUEST_ID.fullmatch(value):
@@ -172,6 +180,8 @@ class Proxy:
         exchange = Exchange(self, client, operation, request_id or engine_id, engine_id, principal, refusal)
         if total is not None or silence is not None:
             exchange.hurry(total=total, silence=silence)
+        if session is not None or not may_fall_back:
+            exchange.steer(session=session, may_fall_back=may_fall_back)
         self._live[exchange] = None
         return exchange
 
@@ -187,6 +197,10 @@ class Proxy:
         if request_id:
             return f"{request_id}-{self._rng.getrandbits(32):08x}"
         return "req-%024x" % self._rng.getrandbits(96)  # noqa: UP031 - three quarters of what an f-string takes
+
+    def draw(self) -> int:
+        """64 bits by chance."""
+        return self._rng.getrandbits(64)
 
     def rename(self, upstream: str, public: str) -> Rename:
         """The renaming of a model in its answers, made once for each pair."""
@@ -284,6 +298,18 @@ def _seconds(value: bytes) -> float | None:
     return seconds if 0 < seconds < math.inf else None
 
 
+def _is_on(value: bytes) -> bool:
+    """Whether another model than the one asked for will do. Raises `InvalidRequest`."""
+    if value not in {b"on", b"off"}:
+        raise InvalidRequest("x-cascadia-fallback has to be on or off.", param="x-cascadia-fallback")
+    return value == b"on"
+
+
+def _session(value: bytes) -> str | None:
+    """A session as a header names it; `None` for an empty value and one longer than a name is."""
+    return value.decode("latin-1") if 0 < len(value) <= _LONGEST_SESSION else None
+
+
 _READ = frozenset(
     {
         b"authorization",
@@ -294,8 +320,10 @@ _READ = frozenset(
         b"content-type",
         b"x-request-deadline-ms",
         b"x-stainless-read-timeout",
+        b"x-cascadia-fallback",
     }
 )
+_LONGEST_SESSION = 256
 _LONGEST_NUMBER = 12
 """Digits: thirty years."""
 _JSON = b"application/json"

@@ -9,6 +9,8 @@ HEAD        the engine answered, no content of it has reached the client
 STREAMING   content has reached the client
 DONE        over, well or refused by the engine for the client's own fault
 FAILED      over, badly
+
+Back to RESERVING, or from WAITING to WAITING, is the way to another model: `fallback`.
 """
 
 from __future__ import annotations
@@ -35,10 +37,10 @@ READING, PARSING, RESERVING, WAITING, DISPATCHED, HEAD, STREAMING, DONE, FAILED 
 NEXT: Mapping[State, frozenset[State]] = {
     READING: frozenset({PARSING, RESERVING, WAITING, DISPATCHED, FAILED}),
     PARSING: frozenset({RESERVING, WAITING, DISPATCHED, FAILED}),
-    RESERVING: frozenset({WAITING, DISPATCHED, FAILED}),
-    WAITING: frozenset({DISPATCHED, FAILED}),
-    DISPATCHED: frozenset({HEAD, DISPATCHED, WAITING, FAILED}),
-    HEAD: frozenset({STREAMING, DISPATCHED, WAITING, DONE, FAILED}),
+    RESERVING: frozenset({RESERVING, WAITING, DISPATCHED, FAILED}),
+    WAITING: frozenset({RESERVING, WAITING, DISPATCHED, FAILED}),
+    DISPATCHED: frozenset({HEAD, RESERVING, DISPATCHED, WAITING, FAILED}),
+    HEAD: frozenset({STREAMING, RESERVING, DISPATCHED, WAITING, DONE, FAILED}),
     STREAMING: frozenset({DONE, FAILED}),
     DONE: frozenset(),
     FAILED: frozenset(),

@@ -47,6 +47,13 @@ class PhaseOf(BaseModel):
     replica: str | None
 
 
+class Left(BaseModel):
+    """A model that did not serve the call, and the code of the reason."""
+
+    model: str
+    code: str
+
+
 class Story(BaseModel):
     """One call that is over. `at` is Unix seconds; what ends in `_ms` is milliseconds."""
 
@@ -57,6 +64,7 @@ class Story(BaseModel):
     key: str | None
     client: str | None
     model: str | None
+    asked: str | None
     stream: bool
     tier: str | None
     deadline_ms: float | None
@@ -78,6 +86,7 @@ class Story(BaseModel):
 class WholeStory(Story):
     """The same with all that led to its end."""
 
+    left: list[Left]
     phases: list[PhaseOf]
     history: list[Attempt]
 
@@ -168,7 +177,8 @@ def _whole(record: Record, offset: float) -> WholeStory:
         )
         for each in phases(record)
     ]
-    return WholeStory(**_fields(record, offset), phases=shown, history=list(_history(record)))
+    left = [Left(model=model, code=code) for model, code in record.left]
+    return WholeStory(**_fields(record, offset), left=left, phases=shown, history=list(_history(record)))
 
 
 def _fields(record: Record, offset: float) -> dict[str, object]:

@@ -46,6 +46,7 @@ def test_the_annotated_file_holds_the_defaults():
 def test_the_commented_examples_are_good_too(tmp_path):
     text = (FOLDER / "cascadia.yaml").read_text()
     text = text.replace("upstreams: []", "upstreams:").replace("#  - url", "  - url")
+    text = text.replace("\nmodels: {}\n#  chat:", "\nmodels:\n  chat:")
     text = re.sub(r"^#    (\w+:)", r"    \1", text, flags=re.MULTILINE)
     text = re.sub(r"^# (redis:|  \w+:)", r"\1", text, flags=re.MULTILINE)
     text = text.replace("database: {}", "database:")
@@ -55,6 +56,7 @@ def test_the_commented_examples_are_good_too(tmp_path):
     file.write_text(text)
     config = load(file, {"UPSTREAM_KEY": "a", "REDIS_PASSWORD": "b", "DATABASE_PASSWORD": "c"}).config
     assert config.upstreams[0].name == "big"
+    assert config.models["chat"].split == {"stable": 95, "next": 5}
     assert config.redis is not None
     assert config.database.url is not None
 
