@@ -641,10 +641,11 @@ class Exchange:
         if error.status in _BUSY and self.state is not STREAMING:
             self._fault(Fault.BUSY, out)
         elif error.status in _CLIENT_FAULTS and self.state is not STREAMING:
-            if self._chain is not None and error.code == errors.TOO_LONG:
-                too_long_for_model = ContextTooLong(error.message, param=error.param)
-                if self._chain.goes_on_for(too_long_for_model):
-                    self._hand_on(too_long_for_model, errors.TOO_LONG, _WELL)
+            chain = self._chain
+            if chain is not None and error.code == errors.TOO_LONG:
+                why = ContextTooLong(error.message, param=error.param)
+                if chain.is_fallback or chain.goes_on_for(why):  # of no stand-in does the caller want to know
+                    self._hand_on(why, errors.TOO_LONG, _WELL)
                     return
             self._end(DONE, Outcome.CLIENT_ERROR, error.status, error.code, _WELL)
             headers = ((b"content-type", errors.JSON), (b"x-should-retry", b"false"), *self._own_headers())

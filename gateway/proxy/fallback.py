@@ -99,6 +99,7 @@ class Chain:
 
         But none that says to try again, once engines have worked.
         """
-        if self._error is None or (self._error.retry and not error.retry):
-            self._error = error
-        return self._error
+        first = self._error
+        if first is None or (first.retry and isinstance(error, UpstreamError) and not error.retry):
+            self._error = first = error
+        return first

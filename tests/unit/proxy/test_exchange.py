@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -23,13 +23,16 @@ from gateway.explain.record import kept, told
 from gateway.fleet.catalog import Catalog
 from gateway.fleet.endpoint import Condition, Endpoint, Sighting, TcpAddress
 from gateway.fleet.replica import Replica
+from gateway.fleet.routes import Route, Routes, Share
 from gateway.ledger import Ledger
 from gateway.openai.envelope import upstream_body
 from gateway.openai.operations import CHAT
 from gateway.openai.structure import LARGE_BYTES
 from gateway.proxy.client import Headers, Part
 from gateway.proxy.exchange import MOST_ATTEMPTS, Exchange
+from gateway.proxy.fallback import MOST_ENGINES
 from gateway.proxy.proxy import Proxy, Timeouts
+from gateway.proxy.retry import MAX_DISPATCHES
 from gateway.proxy.states import State
 from gateway.transport import Loss, Sink
 from tests.support.aside import HeldAside
@@ -149,13 +152,15 @@ class FakeTransport:
 class World:
     """A proxy with everything around it faked, and two engines of one slot each."""
 
-    def __init__(self, *, engines: int = 2, room: int = 1) -> None:
+    def __init__(
+        self, *, engines: int = 2, room: int = 1, models: Sequence[str] = (), routes: Routes | None = None
+    ) -> None:
         self.clock = Clock()
         self.ends: list[End] = []
         self.transport = FakeTransport()
         self.aside = HeldAside()
         self.records = Kept()
-        self.catalog = Catalog()
+        self.catalog = Catalog(routes=routes or Routes())
         self.admission = Admission(POLICIES["round_robin"], bounds=Bounds(2), clock=self.clock)
         self.proxy = Proxy(
             authenticator=Anonymous(),
@@ -174,10 +179,10 @@ class World:
             "s",
             [
                 Sighting(
-                    Endpoint(f"e{i}", TcpAddress("h", i + 1), "vllm", (("m", "m"),), None, room, 1.0),
+                    Endpoint(f"e{i}", TcpAddress("h", i + 1), "vllm", ((model, model),), None, room, 1.0),
                     Condition.READY,
                 )
-                for i in range(engines)
+                for i, model in enumerate(models or ("m",) * engines)
             ],
         )
 
@@ -193,11 +198,16 @@ class World:
 class Life(RuleBasedStateMachine):
     """Some calls at once, all of their events in random order."""
 
+    most_engines = MAX_DISPATCHES
+
     def __init__(self) -> None:
         super().__init__()
-        self.world = World()
+        self.world = self.made()
         self.clients: list[FakeClient] = []
         self.gone: set[int] = set()
+
+    def made(self) -> World:
+        return World()
 
     @initialize()
     def first(self) -> None:
@@ -319,7 +329,7 @@ class Life(RuleBasedStateMachine):
         assert self.world.in_flight() == holding
         assert len(self.world.transport.open) <= holding
         waiting = sum(client.exchange._ticket is not None for client in self.clients)
-        assert self.world.admission.waiting("m") == waiting
+        assert sum(map(self.world.admission.waiting, ("m", "n"))) == waiting
 
     @invariant()
     def what_was_sent_to_an_engine_has_one_record(self) -> None:
@@ -360,9 +370,9 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def dispatches_are_bounded(self) -> None:
-        """At most two engines worked on a call; those that only turned it away are not counted."""
+        """Of engines that worked on a call; those that only turned it away are not counted."""
         for client in self.clients:
-            assert client.exchange._dispatches - client.exchange._turned_away <= 2
+            assert client.exchange._dispatches - client.exchange._turned_away <= self.most_engines
 
     def teardown(self) -> None:
         self.world.proxy.cut()
@@ -373,6 +383,20 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+class LifeWithFallbacks(Life):
+    """The same where the model is two, one of which was seen and never served, and a third stands in for both."""
+
+    most_engines = MOST_ENGINES
+
+    def made(self) -> World:
+        route = Route("m", (Share.of("m", 3), Share.of("never", 1)), ("n",))
+        return World(models=("m", "n"), routes=Routes({"m": route}))
+
+
+TestLifeWithFallbacks = LifeWithFallbacks.TestCase
+TestLifeWithFallbacks.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 
 # --- single cases
