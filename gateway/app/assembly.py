@@ -20,6 +20,7 @@ from gateway.app.engines import discoveries_of, scraper_of
 from gateway.app.gateway import Gateway
 from gateway.app.gauges import gauges_of
 from gateway.app.records import budgets_of, records_of
+from gateway.app.routes import routes_of
 from gateway.core.outcome import End
 from gateway.counting import counters_of
 from gateway.databases import database_of
@@ -36,7 +37,6 @@ from gateway.proxy.asgi import AsgiDriver
 from gateway.proxy.aside import Aside, OneThread
 from gateway.ratelimit.limiter import Limiter
 from gateway.ratelimit.shared.counters import SharedCounters
-from gateway.routes import routes_of
 from gateway.transport import Http1
 
 DISTRIBUTION = "cascadia-gateway"

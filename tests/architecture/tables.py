@@ -18,7 +18,7 @@ from gateway.balancer import POLICIES
 from gateway.core import errors
 from gateway.core.call import ANONYMOUS, Tier
 from gateway.core.errors import GatewayError
-from gateway.core.outcome import End, Outcome, Usage
+from gateway.core.outcome import End, Outcome, Trail, Usage
 from gateway.fleet.endpoint import Condition, Endpoint, Sighting, UnixAddress
 from gateway.fleet.load import Load
 from gateway.fleet.pace import ENOUGH
@@ -148,6 +148,10 @@ def _have_a_past(gateway: Gateway) -> None:
             dispatched=0.1,
             first_content=0.2,
             ended=0.3,
+            asked="chat",
+            trail=Trail(
+                Tier.DEFAULT, None, None, None, 0.0, (), None, None, left=(("large", "model_unavailable"),)
+            ),
         )
     )
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from config.schema import Config
-from gateway.routes import routes_of
+from gateway.app.routes import routes_of
 
 
 @pytest.mark.parametrize("weight", [-1, 100.5, float("nan"), "5", True])
