@@ -117,7 +117,6 @@ class Exchange:
         "_held_bytes",
         "_last_heard",
         "_lease",
-        "_may_fall_back",
         "_parsed_at",
         "_parsing",
         "_paused_at",
@@ -133,9 +132,9 @@ class Exchange:
         "_rewrite",
         "_scanner",
         "_sending",
-        "_session",
         "_size",
         "_status",
+        "_steered",
         "_stripped",
         "_ticket",
         "_turned_away",
@@ -198,8 +197,7 @@ class Exchange:
         self._paused_at: float | None = None
         self._record: Open | None = None
         self._chain: Chain | None = None
-        self._may_fall_back = True
-        self._session: str | None = None
+        self._steered: tuple[str | None, bool] | None = None
 
     def __repr__(self) -> str:
         return f"<Exchange {self.request_id} {self.state.value} on {self._replica_id}>"
@@ -220,8 +218,7 @@ class Exchange:
 
     def steer(self, *, session: str | None, may_fall_back: bool) -> None:
         """Its head names the session that it belongs to, or wants no other model than the one it names."""
-        self._session = session
-        self._may_fall_back = may_fall_back
+        self._steered = session, may_fall_back
 
     # --- events from the client's side
 
@@ -267,14 +264,14 @@ class Exchange:
             self.refuse(read)
             return
         proxy, envelope, principal = self._proxy, read, self.principal
-        if self._session is not None:
-            envelope = envelope._replace(session=self._session)
+        if self._steered is not None and self._steered[0] is not None:
+            envelope = envelope._replace(session=self._steered[0])
         self._envelope, self._stripped = envelope, envelope.stripped
         self._parsed_at = proxy.clock()
         try:
             if principal is None or not principal.may_use(envelope.model):
                 raise ModelNotFound.named(envelope.model)
-            route = proxy.catalog.routes.get(envelope.model)
+            route = proxy.catalog.routes.by_model.get(envelope.model)
             pool = (
                 proxy.catalog.resolve(envelope.model)
                 if route is None
@@ -730,7 +727,14 @@ class Exchange:
         """The first pool of a name that has a route."""
         catalog, session = self._proxy.catalog, envelope.session
         number = self._proxy.draw() if session is None else session_number(principal.tenant, session)
-        chain = Chain(route, catalog.routes, principal, envelope, number, may_fall_back=self._may_fall_back)
+        chain = Chain(
+            route,
+            catalog.routes,
+            principal,
+            envelope,
+            number,
+            may_fall_back=self._steered is None or self._steered[1],
+        )
         self._chain = chain
         return catalog.pool(chain.target.model)
 

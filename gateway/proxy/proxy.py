@@ -146,10 +146,10 @@ class Proxy:
         refusal: GatewayError | None = None
         principal: Principal | None = None
         total = silence = None
-        may_fall_back = True
+        may_fall_back, read = True, self._read
         try:
             for name, value in headers:
-                if name not in self._read:
+                if name not in read:
                     continue
                 if name == b"authorization":
                     credential = bearer(value, credential)
