@@ -54,6 +54,11 @@ class Paths:
         return self.data / "audit.jsonl"
 
     @property
+    def census(self) -> Path:
+        """How many gateways shared the counts of limits, as last heard."""
+        return self.data / "gateways.json"
+
+    @property
     def ledger(self) -> Path:
         """The spool of usage records on their way to the database. Mode 0700."""
         return self.data / "ledger"

@@ -13,6 +13,7 @@ from config.paths import Paths
 from config.schema import Config, Redis
 from gateway.ratelimit.base import Counters
 from gateway.ratelimit.memory import MemoryCounters
+from gateway.ratelimit.shared.census import Census
 from gateway.ratelimit.shared.connect import shared_counters
 from gateway.ratelimit.shared.place import Kind, Place, place_of
 
@@ -49,6 +50,7 @@ def counters_of(
         wall=wall,
         rng=rng,
         refuses_alone=config.limits.without_store == "refuse",
+        census=Census(paths.census, expected=config.limits.gateways, wall=wall),
     )
 
 

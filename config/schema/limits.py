@@ -72,6 +72,11 @@ class Limits(Section):
         description="While that server does not answer. share: each gateway keeps to its share of every limit. "
         "refuse: requests under limits are answered 503.",
     )
+    gateways: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        None,
+        description="How many gateways share the server: what each takes its share by when it starts while the server is "
+        "away. Default: the most that it heard of in the last day.",
+    )
     shadow: bool = Field(
         default=False, description="Count and report who would be refused by any limit, and refuse nobody."
     )

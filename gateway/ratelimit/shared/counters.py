@@ -42,7 +42,7 @@ class State(NamedTuple):
     is_up: bool
     trouble: str | None
     gateways: int
-    rank: int
+    rank: int | None
     from_stock: int
     """Takings without asking."""
     asked: int

@@ -12,6 +12,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
+from gateway.ratelimit.shared.census import Census
 from gateway.ratelimit.shared.resp import ErrorReply, Reply, command
 from gateway.ratelimit.shared.scripts import Script, Scripts
 from gateway.ratelimit.shared.wire import SLOW_SHARE, Patience, Sink, Waiting, Wire
@@ -40,7 +41,8 @@ class Population(NamedTuple):
     """How many gateways share the counts, and which of them this is, from 0."""
 
     gateways: int = 1
-    rank: int = 0
+    rank: int | None = 0
+    """`None` until the server says which."""
 
 
 Dial = Callable[[Callable[[], asyncio.Protocol]], Awaitable[None]]
@@ -61,8 +63,12 @@ class Link:
         rng: random.Random,
         patience: Patience | None = None,
         most: int = 10_000,
+        census: Census | None = None,
     ) -> None:
-        """`beat` is the rest of the command by which this gateway says that it lives; `most` commands wait at once."""
+        """`beat` is the rest of the command by which this gateway says that it lives; `most` commands wait at once.
+
+        `census` says how many gateways there are until the server does.
+        """
         self._dial = dial
         self._scripts = scripts
         self._login = login
@@ -78,7 +84,8 @@ class Link:
         self.is_up = False
         self.trouble: str | None = "not connected yet"
         """Why the server is done without, `None` while it is not."""
-        self.population = Population()
+        self._census = census
+        self.population = Population() if census is None else Population(census.gateways(), None)
         """As last heard. Shares get larger some seconds later than they could, and never too early."""
         self.memory = b""
         """Names what the server remembers: another one, and it has forgotten everything."""
@@ -191,6 +198,8 @@ class Link:
         self._fewer = self._fewer + 1 if heard.gateways < self.population.gateways else 0
         if not self._fewer or self._fewer > _BELIEVED_AFTER:
             self.population = heard
+            if self._census is not None:
+                self._census.note(heard.gateways)
         former, self.memory = self.memory, born
         if self.is_up and former != born:
             self.on_forgot()
@@ -242,13 +251,13 @@ class Link:
 def _heard(reply: Reply) -> tuple[Population, bytes]:
     """What a beat is answered with. Raises `ConnectionError` when it is anything else."""
     try:
-        gateways, rank, born = reply.split() if isinstance(reply, bytes) else [b""] * 3
-        heard = Population(int(gateways), int(rank))
-    except ValueError:
+        words = reply.split() if isinstance(reply, bytes) else [b""] * 3
+        gateways, rank, born = int(words[0]), int(words[1]), words[2]
+    except (ValueError, IndexError):
         raise ConnectionError("it does not count gateways") from None
-    if heard.gateways < 1 or heard.rank < 0:
+    if gateways < 1 or rank < 0:
         raise ConnectionError("it counts no gateways")
-    return heard, born
+    return Population(gateways, rank), born
 
 
 class _Answer:

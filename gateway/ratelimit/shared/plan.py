@@ -13,9 +13,16 @@ BORN = f"{TAG}:born".encode()
 
 
 def share_of(limit: int, population: Population) -> int:
-    """What one gateway may use of `limit` by itself."""
-    each, over = divmod(limit, population.gateways)
-    return each + (population.rank % population.gateways < over)
+    """What one gateway may use of `limit` by itself.
+
+    Who does not know which of them it is leaves the rest of the division to nobody. It has one at least: nobody tells it
+    that others have them all.
+    """
+    gateways, rank = population
+    each, over = divmod(limit, gateways)
+    if rank is None:
+        return max(1, each)
+    return each + (rank % gateways < over)
 
 
 def word(text: bytes) -> bytes:
