@@ -19,7 +19,8 @@ from benchmarks.processes import cpu_seconds
 from gateway.core.call import Call, Envelope, Principal, Tier
 from gateway.core.outcome import End, Outcome, Usage
 from gateway.ledger import Ledger
-from gateway.ledger.clerk import Clerk, Task
+from gateway.ledger.clerk.clerk import Clerk
+from gateway.ledger.clerk.words import Task
 from gateway.ledger.drain import Drain
 from gateway.ledger.records import Began, encode
 from gateway.ledger.rows import Kept

@@ -15,7 +15,7 @@ from gateway.fleet.discovery.base import Discovery
 from gateway.fleet.scraper import Scraper
 from gateway.identity import Identity
 from gateway.ledger import Ledger
-from gateway.ledger.clerk import Clerk
+from gateway.ledger.clerk.clerk import Clerk
 from gateway.ledger.drain import Drain
 from gateway.observe.reconciling import Reconciling
 from gateway.observe.watchdog import Watchdog

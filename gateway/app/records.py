@@ -11,7 +11,8 @@ from config.schema import Config
 from gateway.budgets import Budgets
 from gateway.fleet.catalog import Catalog
 from gateway.ledger import Ledger
-from gateway.ledger.clerk import Clerk, Task
+from gateway.ledger.clerk.clerk import Clerk
+from gateway.ledger.clerk.words import Task
 from gateway.ledger.drain import Drain
 from gateway.ledger.ledger import Sink
 from gateway.ledger.reconcile import Reconciler

@@ -33,11 +33,8 @@ class Slate:
 
     def __init__(self, folder: Path, *, size: int = SLATE_BYTES, memory: Path = SHARED_MEMORY) -> None:
         """Open the slate of the spool in `folder`, or make it. Raises `OSError`."""
-        self.path, descriptor = _open(folder, size, memory)
-        try:
-            self._map = mmap.mmap(descriptor, size)
-        finally:
-            os.close(descriptor)
+        self.path, self._descriptor = _open(folder, size, memory)
+        self._map = mmap.mmap(self._descriptor, size)
         self.room = size - _RING
         self._size = size
         self._at = _RING
@@ -51,6 +48,10 @@ class Slate:
         self._map[at:end] = frame
         self._at = end
 
+    def rewind(self) -> None:
+        """Begin at the beginning again, since all that is in it is on disk: few pages are then ever touched."""
+        self._at = _RING
+
     def commit(self, number: int) -> None:
         """All frames up to `number` are on disk."""
         _HEAD.pack_into(self._map, 0, number)
@@ -58,14 +59,14 @@ class Slate:
     def left(self) -> list[bytes]:
         """The payloads of the frames that are on no disk, oldest first: what a process that died left behind."""
         (committed,) = _HEAD.unpack_from(self._map, 0)
-        found = {
-            each.number: each.payload for each in scan(self._map[_RING:]).frames if each.number > committed
-        }
+        data = os.pread(self._descriptor, self._size, _RING)  # not by the map, in which all of it would stay
+        found = {each.number: each.payload for each in scan(data).frames if each.number > committed}
         return [found[number] for number in sorted(found)]
 
     def clear(self) -> None:
-        """Forget everything."""
-        self._map[:] = bytes(self._size)
+        """Forget everything. Raises `OSError`, and then the mapping cannot be used."""
+        os.ftruncate(self._descriptor, 0)
+        os.posix_fallocate(self._descriptor, 0, self._size)
         self._at = _RING
 
     def close(self, *, forget: bool) -> None:
@@ -74,6 +75,7 @@ class Slate:
             with suppress(OSError):
                 self.path.unlink()
         self._map.close()
+        os.close(self._descriptor)
 
 
 def _open(folder: Path, size: int, memory: Path) -> tuple[Path, int]:

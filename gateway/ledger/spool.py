@@ -135,7 +135,10 @@ class Spool:
             return
         self.number = number = self.number + 1
         made = frame(number, payload)
-        if self._slate is not None and self._put_bytes - self._done_bytes < self._room:
+        waiting = self._put_bytes - self._done_bytes
+        if self._slate is not None and waiting < self._room:
+            if not waiting:
+                self._slate.rewind()
             self._slate.put(made)
         self._put_bytes += len(made)
         self._pending.append(made)
@@ -220,10 +223,10 @@ class Spool:
         if not self._commit(data) and not (self._give_reserve_back() and self._commit(data)):
             return False
         self._unwritten = []
-        self._done_bytes += len(data)
-        self.committed += len(frames)
         if self._slate is not None:
-            self._slate.commit(self.committed)
+            self._slate.commit(self.committed + len(frames))
+        self._done_bytes += len(data)  # not before: the loop then writes over what was waiting
+        self.committed += len(frames)
         if self.trouble is not None and not (self._is_short and self._reserve_bytes):
             log.info("the ledger's disk takes records again", extra={"folder": str(self.folder)})
             self.trouble = None

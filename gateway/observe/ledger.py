@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from gateway.ledger import Ledger
-from gateway.ledger.clerk import Clerk
+from gateway.ledger.clerk.clerk import Clerk
 from gateway.ledger.drain import Drain
 from gateway.ledger.reconcile import Reconciler
 from gateway.ledger.spool import Spool

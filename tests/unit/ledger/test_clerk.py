@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from gateway.core.errors import StoreUnavailable
-from gateway.ledger.clerk import Clerk, Task
+from gateway.ledger.clerk.clerk import Clerk
+from gateway.ledger.clerk.words import Task
 from gateway.ledger.records import encode
 from gateway.ledger.rows import Kept
 from gateway.store import sqlite
@@ -120,7 +121,8 @@ async def test_it_does_not_end_by_the_signals_that_stop_a_gateway(clerk):
 GATEWAY = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from gateway.ledger.clerk import Clerk, Task
+from gateway.ledger.clerk.clerk import Clerk
+from gateway.ledger.clerk.words import Task
 from gateway.ledger.rows import Kept
 from gateway.store import sqlite
 

@@ -9,7 +9,8 @@ from sqlalchemy import text
 
 from gateway.core.errors import StoreUnavailable
 from gateway.ledger import Ledger
-from gateway.ledger.clerk import Clerk, Task
+from gateway.ledger.clerk.clerk import Clerk
+from gateway.ledger.clerk.words import Task
 from gateway.ledger.drain import Drain
 from gateway.ledger.rows import Kept
 from gateway.store import Database

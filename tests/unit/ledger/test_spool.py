@@ -307,3 +307,22 @@ def test_a_folder_that_is_made_anew_gets_nothing_of_what_a_former_one_left(tmp_p
         again.close(forget=False)
         slate.close(forget=False)
         shutil.rmtree(folder)
+
+
+def test_a_slate_whose_frames_are_on_disk_is_written_from_its_beginning_again(tmp_path):
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    slate = Slate(tmp_path, memory=memory)
+    slate.put(frame(1, b"first"))
+    slate.put(frame(2, b"second"))
+    slate.commit(2)
+    slate.rewind()
+    slate.put(frame(3, b"third"))
+    assert slate.left() == [b"third"]
+    assert slate.path.read_bytes().count(b"first") == 0
+    assert slate.path.read_bytes().count(b"second") == 1  # what is left of it does not count
+    slate.clear()
+    assert slate.left() == []
+    slate.put(frame(1, b"new"))
+    assert slate.left() == [b"new"]
+    slate.close(forget=True)
