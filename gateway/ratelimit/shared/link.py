@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
 from gateway.ratelimit.shared.census import Census
 from gateway.ratelimit.shared.resp import ErrorReply, Reply, command
@@ -22,6 +22,9 @@ FAILURES: Final = 5
 OPEN_S: Final = 1.0
 _QUICK_S: Final = 0.02
 _PROBES: Final = 3
+_PROBES_AFTER_SLOW: Final = 20
+"""More, each of which has to be quicker by half, of a server that was given up for being slow: one that is so now and
+then would be taken back and given up again each second."""
 _BELIEVED_AFTER: Final = 4
 """So often fewer gateways are heard of before it is believed: a server that forgot everything hears of them anew."""
 _HARMLESS: Final = frozenset({"ERR", "WRONGTYPE"})
@@ -80,6 +83,7 @@ class Link:
         self._wire: Wire | None = None
         self._down = asyncio.Event()
         self._failures = 0
+        self._was_slow = False
         self._fewer = 0
         self.is_up = False
         self.trouble: str | None = "not connected yet"
@@ -174,12 +178,26 @@ class Link:
         for script in (self._scripts.take, self._scripts.give, self._scripts.beat):
             await self._ask(script.load())
         for _ in range(_PROBES):
-            began = self._clock()
-            await self._hear_beat()
-            took = self._clock() - began
+            took = await self._probe()
         if took > self._patience.slow:
-            self._failures = FAILURES
-            raise TimeoutError(f"slow: {took * 1000:.0f} ms for an answer")
+            self._slow_again(took)
+        if self._was_slow:
+            for _ in range(_PROBES_AFTER_SLOW):
+                took = await self._probe()
+                if took > self._patience.slow / 2:
+                    self._slow_again(took)
+        self._was_slow = False
+
+    async def _probe(self) -> float:
+        """How long one answer takes, in seconds."""
+        began = self._clock()
+        await self._hear_beat()
+        return self._clock() - began
+
+    def _slow_again(self, took: float) -> NoReturn:
+        self._failures = FAILURES
+        self._was_slow = True
+        raise TimeoutError(f"slow: {took * 1000:.0f} ms for an answer")
 
     async def _keep(self) -> None:
         """Say that we live, until the connection is lost."""
@@ -237,6 +255,7 @@ class Link:
     def slowed(self, wire: Wire) -> None:
         """It answers, and too slowly: no use to try at once again."""
         self._failures = FAILURES
+        self._was_slow = True
         self.ended(wire, f"slow: one answer in {SLOW_SHARE} takes over {self._patience.slow * 1000:.0f} ms")
 
     def ended(self, wire: Wire, why: str) -> None:
