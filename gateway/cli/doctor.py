@@ -20,7 +20,8 @@ def doctor(
     Each finding is ok, warn or fail, and those that are not ok name the command that mends them. Ends with 3 when one
     fails. Changes nothing.
     """
-    from gateway.cli.findings import Level, examine
+    from gateway.cli.checks.examine import examine
+    from gateway.cli.checks.finding import Level
 
     voice = Voice(no_color=no_color)
     findings = examine(config, data_dir, voice)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli import findings
-from gateway.cli.findings import Level
+from gateway.cli.checks import machine
+from gateway.cli.checks.finding import Level
 from gateway.cli.instance import only_one
 
 
@@ -122,18 +122,18 @@ def test_an_open_data_folder_is_a_warning(examined, data):
 
 def test_a_low_limit_of_open_files_is_a_finding(examined, monkeypatch):
     for soft, level in ((512, "fail"), (2048, "warn"), (65536, "ok")):
-        monkeypatch.setattr(findings.resource, "getrlimit", lambda _, soft=soft: (soft, 65536))
+        monkeypatch.setattr(machine.resource, "getrlimit", lambda _, soft=soft: (soft, 65536))
         assert examined(SIMULATED)[1]["open files"]["level"] == level
 
 
 def test_a_clock_before_this_program_is_a_finding(examined, monkeypatch):
-    monkeypatch.setattr(findings.time, "time", lambda: 1.0)
+    monkeypatch.setattr(machine.time, "time", lambda: 1.0)
     assert examined(SIMULATED)[1]["clock"]["level"] == "fail"
 
 
 def test_a_full_disk_is_a_finding(examined, monkeypatch):
-    usage = findings.shutil.disk_usage("/")._replace(free=5)
-    monkeypatch.setattr(findings.shutil, "disk_usage", lambda _: usage)
+    usage = machine.shutil.disk_usage("/")._replace(free=5)
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: usage)
     assert examined(SIMULATED)[1]["disk"]["level"] == "fail"
 
 

@@ -1,0 +1,1 @@
+"""What `cascadia doctor` looks at. Each check gives its findings and changes nothing."""
