@@ -22,6 +22,11 @@ class Admission(Section):
         0.05,
         description="Part of the slots that a lower tier has while higher ones wait; 0 lets it starve. For fair.",
     )
+    reserve: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)] = Field(
+        0.05,
+        description="Most of a model's slots that are kept free, when they were missed, for tenants that ask for less "
+        "than their share; 0: none. For fair.",
+    )
     newest_first: bool = Field(
         default=True,
         description="Serve each tenant's newest first while more than half of max_queue wait. For fair.",

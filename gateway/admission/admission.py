@@ -18,6 +18,7 @@ from gateway.admission.lease import Ended, Lease
 from gateway.admission.limits import Fixed, Limit
 from gateway.admission.orderings import Fair, Ordering
 from gateway.admission.queue import Bounds, Queue
+from gateway.admission.reserve import Reserve
 from gateway.admission.ticket import Ticket, Waiter
 from gateway.admission.watch import Unwatched, Watch
 from gateway.balancer.base import Policy
@@ -33,7 +34,7 @@ class Admission:
     """All queues. `bounds` are those of each; `clock` gives monotonic seconds; `watch` is told what happens.
 
     `starting_seconds` is how long a call may wait for an engine that starts when no other serves its model; 0: not at
-    all.
+    all. `reserve` is the most that may be kept free of a model's slots, as a part of them.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Admission:
         ordering: Callable[[], Ordering] = Fair,
         limit: Callable[[], Limit] = Fixed,
         costs: Costs = Costs(),  # noqa: B008 - a frozen value
+        reserve: float = 0.0,
         starting_seconds: float = 0.0,
         watch: Watch = Unwatched(),  # noqa: B008 - it has no state
     ) -> None:
@@ -53,6 +55,7 @@ class Admission:
         self._new_limit = limit
         self._bounds = bounds
         self._costs = costs
+        self._reserve = reserve
         self._starting_seconds = starting_seconds
         self._clock = clock
         self._watch = watch
@@ -84,18 +87,27 @@ class Admission:
             raise DeadlineExceeded("The request took longer than it may.")
         queue = self._queue(pool)
         queue.pool = pool
+        is_modest = False
         if not queue:
             candidates = pool.candidates(now)
             if candidates:
-                lease = self._lease(queue, call, candidates)
-                if lease is not None:
-                    return lease
+                if queue.reserve.is_empty or self._may_have(queue, call, candidates, now):
+                    lease = self._lease(queue, call, candidates)
+                    if lease is not None:
+                        return lease
+                if self._reserve and (is_modest := queue.ordering.is_modest(call, _slots(queue))):
+                    queue.reserve.asked(queue.slots, now, was_free=False)
             elif self._starting_seconds and _is_starting(pool, expires - now):
                 expires = min(expires, now + self._starting_seconds)
             else:
                 self._watch.rejected(pool.model, call.tier, "no_replica")
                 raise no_replica(pool)
-        return queue.join(call, waiter, expires, now)
+        elif self._reserve and (is_modest := queue.ordering.is_modest(call, _slots(queue))):
+            lease = self._overtaking(queue, call, now)
+            queue.reserve.asked(queue.slots, now, was_free=lease is not None)
+            if lease is not None:
+                return lease
+        return queue.join(call, waiter, expires, now, is_modest=is_modest)
 
     def readmit(self, pool: Pool, call: Call, waiter: Waiter, expires: float) -> Ticket:
         """The first place of its kind, for a call that an engine turned away. Raises `QueueFull`."""
@@ -128,9 +140,25 @@ class Admission:
                 queue.evict(ticket, "no_replica", no_replica(queue.pool))
             self._policies.pop(model, None)
 
+    def _may_have(self, queue: Queue, call: Call, candidates: Sequence[Replica], now: float) -> bool:
+        """Whether `call` may have one of the slots that are free now."""
+        kept = queue.reserve.kept(_slots(queue), now)
+        return not kept or _has_more_free(candidates, kept) or queue.ordering.is_modest(call, queue.slots)
+
+    def _overtaking(self, queue: Queue, call: Call, now: float) -> Lease | None:
+        """A slot that is kept free, for a modest call: those that wait may not have it."""
+        if queue.reserve.is_empty or queue.next_modest() is not None:
+            return None
+        return self._lease(queue, call, queue.pool.candidates(now))
+
     def _look_at_limits(self) -> None:
         known, self._limits = self._limits, {}
         for queue in self._queues.values():
+            queue.slots = 0
+            paces = [
+                pace for replica in queue.pool.members if (pace := replica.pace.token.known()) is not None
+            ]
+            queue.seconds_per_token = sum(paces) / len(paces) if paces else 0.0
             for replica in queue.pool.members:
                 limit = self._limits[replica] = known.get(replica) or self._new_limit()
                 replica.hold_to(limit.look(replica))
@@ -138,7 +166,9 @@ class Admission:
     def _queue(self, pool: Pool) -> Queue:
         queue = self._queues.get(pool.model)
         if queue is None:
-            queue = Queue(pool, self._new_ordering(), self._bounds, self._costs, self._watch)
+            queue = Queue(
+                pool, self._new_ordering(), self._bounds, self._costs, self._watch, Reserve(self._reserve)
+            )
             self._queues[pool.model] = queue
         return queue
 
@@ -163,7 +193,15 @@ class Admission:
     def _grant(self, queue: Queue, released: Replica | None) -> None:
         now = self._clock()
         queue.evict_expired(now)
+        kept = 0 if queue.reserve.is_empty else queue.reserve.kept(_slots(queue), now)
         while ticket := queue.next():
+            if kept and not _has_more_free(queue.pool.candidates(now), kept):
+                modest = queue.next_modest()
+                if modest is None:
+                    return
+                ticket = modest
+            if queue.evict_late(ticket, now):
+                continue
             candidates = self._candidates(queue.pool, released, now)
             if not candidates:
                 if self._starting_seconds and _is_starting(queue.pool, ticket.expires - now):
@@ -226,6 +264,23 @@ class Admission:
             waiting.sort(key=_urgency)
         for queue in waiting:
             self._serve(queue, replica)
+
+
+def _slots(queue: Queue) -> int:
+    """How many calls the pool's engines hold together."""
+    if not queue.slots:
+        queue.slots = sum([replica.limit for replica in queue.pool.members])
+    return queue.slots
+
+
+def _has_more_free(candidates: Sequence[Replica], kept: int) -> bool:
+    """Whether more than `kept` slots are free."""
+    for replica in candidates:
+        if replica.has_room():
+            kept -= replica.limit - replica.in_flight
+            if kept < 0:
+                return True
+    return False
 
 
 def _urgency(queue: Queue) -> tuple[int, float]:

@@ -52,10 +52,14 @@ class Estimator:
         """What the call of `envelope` will take."""
         read = len(envelope.body) * self._tokens_per_byte
         read = min(read, MOST_PROMPT_TOKENS)
-        answer, most = self._answer_tokens, envelope.most_tokens
-        written = (answer if most is None or most > answer else most) * envelope.answers
+        written = self.answer_tokens(envelope) * envelope.answers
         costs = self._costs
         return Work(read + written, costs.prefill * read + costs.decode * written)
+
+    def answer_tokens(self, envelope: Envelope) -> float:
+        """Tokens of one answer to the call of `envelope`."""
+        usual, most = self._answer_tokens, envelope.most_tokens
+        return usual if most is None or most > usual else most
 
     def learn(self, envelope: Envelope, usage: Usage) -> float:
         """What the call of `envelope` did cost."""

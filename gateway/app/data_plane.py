@@ -87,6 +87,7 @@ def admission_of(config: Config, clock: Callable[[], float], watch: Watch) -> Ad
         bounds=Bounds(wanted.max_queue, wanted.max_queue_tokens, wanted.max_queue_bytes),
         limit=LIMITS[wanted.limit],
         costs=Costs(wanted.prompt_token_cost, wanted.output_token_cost),
+        reserve=wanted.reserve if wanted.ordering == "fair" else 0.0,
         starting_seconds=wanted.max_start_wait if wanted.when_empty == "wait" else 0.0,
         watch=watch,
     )

@@ -19,7 +19,10 @@ from typing import ClassVar
 
 
 class GatewayError(Exception):
-    """Any end of a call that is answered with an error body. `retry_after` is in whole seconds."""
+    """Any end of a call that is answered with an error body.
+
+    `retry_after` is in whole seconds, `retry_after_ms` the same in milliseconds, for clients that read that.
+    """
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
@@ -27,11 +30,19 @@ class GatewayError(Exception):
     retry: ClassVar[bool] = False
     outcome: ClassVar[str] = "internal_error"
 
-    def __init__(self, message: str, *, param: str | None = None, retry_after: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after: int | None = None,
+        retry_after_ms: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         self.retry_after = retry_after
+        self.retry_after_ms = retry_after_ms
 
 
 class ClientError(GatewayError):
@@ -182,8 +193,7 @@ class RateLimited(ClientError):
         retry_after_ms: int | None = None,
         headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
-        super().__init__(message, param=param, retry_after=retry_after)
-        self.retry_after_ms = retry_after_ms
+        super().__init__(message, param=param, retry_after=retry_after, retry_after_ms=retry_after_ms)
         self.headers = headers
         """What there is to say of the limit."""
 

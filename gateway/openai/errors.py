@@ -28,9 +28,9 @@ def headers_of(error: GatewayError) -> list[tuple[bytes, bytes]]:
     headers = [(b"content-type", JSON), (b"x-should-retry", b"true" if error.retry else b"false")]
     if error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % error.retry_after))
+    if error.retry_after_ms is not None:
+        headers.append((b"retry-after-ms", b"%d" % error.retry_after_ms))
     if isinstance(error, RateLimited):
-        if error.retry_after_ms is not None:
-            headers.append((b"retry-after-ms", b"%d" % error.retry_after_ms))
         headers += error.headers
     return headers
 

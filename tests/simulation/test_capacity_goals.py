@@ -38,17 +38,22 @@ def number(figures: Figures, name: str, workload: str | None = None) -> float:
 def test_under_twice_the_load_as_much_is_answered_in_time_as_the_engines_can_carry() -> None:
     wanted = scenario("overload", duration=75.0, warmup=40.0)
     most = capacity(wanted, wanted.workloads[0], wanted.configuration(wanted.compare[1]))
-    found = played(wanted, "fifo", "fair")
-    assert number(found["fair"], "goodput") >= 0.95 * most
-    assert number(found["fair"], "goodput") >= 1.5 * number(found["fifo"], "goodput")
-    assert number(found["fair"], "wasted_work") < 0.05
+    fair = played(wanted, "fair")["fair"]
+    untold = tuple(each.model_copy(update={"deadline": None}) for each in wanted.workloads)
+    fifo = played(wanted.model_copy(update={"workloads": untold}), "fifo")["fifo"]
+    assert number(fair, "goodput") >= 0.95 * most
+    assert number(fair, "goodput") >= 1.5 * number(fifo, "goodput")
+    assert number(fair, "wasted_work") < 0.03
+    assert number(fair, "first_token_p99") < 3.0
+    assert number(fair, "evicted") < 0.02 * number(fair, "rejected")  # who is refused is refused at once
 
 
-def test_a_quiet_tenant_waits_for_the_next_slot_and_not_for_its_neighbours_queue() -> None:
+def test_a_quiet_tenant_finds_a_slot_free_beside_one_that_takes_all_there_are() -> None:
     found = played(scenario("noisy-neighbour", duration=120.0), "alone", "fifo", "fair")
     assert number(found["fair"], "fairness") >= 0.95
-    assert number(found["fair"], "first_token_p95", "quiet") < 0.15 * number(
-        found["fifo"], "first_token_p95", "quiet"
+    assert number(found["fair"], "output_tokens") >= 0.95 * number(found["fifo"], "output_tokens")
+    assert number(found["fair"], "first_token_p95", "quiet") < 1.6 * number(
+        found["alone"], "first_token_p95", "quiet"
     )
 
 
@@ -59,7 +64,7 @@ def test_priority_goes_before_flex_and_flex_gets_what_is_left() -> None:
     config = wanted.configuration(wanted.compare[0])
     fair = found["fair"]
     assert number(fair, "good", "people") == number(fair, "sent", "people")
-    assert number(fair, "first_token_p95", "people") < 0.4
+    assert number(fair, "first_token_p95", "people") < 0.25
     taken = number(fair, "throughput", "people") / capacity(wanted, people, config)
     assert number(fair, "throughput", "batch") >= 0.9 * (1 - taken) * capacity(wanted, batch, config)
 

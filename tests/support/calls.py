@@ -15,5 +15,5 @@ def call(tenant: str = "t", *, model: str = "m", tier: Tier = Tier.DEFAULT, **fi
     envelope = Envelope(
         model, **{"stream": False, "strip_usage": False, "body": BODY, "stripped": b"", **fields}
     )
-    made = Call("id", Principal(tenant, f"key-{tenant}"), "chat", model, 0.0, 600.0, tier, envelope)
+    made = Call("id", Principal(tenant, f"key-{tenant}"), "chat", model, 0.0, 1e9, tier, envelope)
     return made._replace(**own)

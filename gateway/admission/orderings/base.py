@@ -31,6 +31,20 @@ class Ordering(Protocol):
         """Cost of what would go before `call` if it came now."""
         ...
 
+    def stands_since(self, call: Call) -> float | None:
+        """Since when somebody has always waited in the line that `call` would join, in monotonic seconds.
+
+        `None` when nobody waits there, and from an ordering under which lines may stand.
+        """
+        ...
+
+    def is_modest(self, call: Call, slots: int) -> bool:
+        """Whether `call`'s tenant would hold no more than its share of `slots`, also if one more like it came.
+
+        What is kept free is for such calls. An ordering that shares nothing calls all of them modest.
+        """
+        ...
+
     def charge(self, call: Call, cost: float) -> None:
         """`call` goes to an engine and is thought to cost so much. Told of those that did not wait, too."""
         ...

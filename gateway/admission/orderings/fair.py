@@ -83,6 +83,15 @@ class Fair:
         higher = sum([shares.cost for shares in self._shares[call.tier + 1 :]])
         return higher + self._shares[call.tier].ahead(call.principal, newest_first=self._is_crowded)
 
+    def stands_since(self, call: Call) -> float | None:
+        """See `Ordering.stands_since`: the line is that of its tenant and tier."""
+        return self._shares[call.tier].stands_since(call.principal)
+
+    def is_modest(self, call: Call, slots: int) -> bool:
+        """See `Ordering.is_modest`. What is flex can wait, and never is."""
+        tier = call.tier
+        return tier is not Tier.FLEX and self._shares[tier].is_modest(call.principal, slots)
+
     def charge(self, call: Call, cost: float) -> None:
         """See `Ordering.charge`."""
         tier = call.tier

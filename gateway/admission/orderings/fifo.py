@@ -47,6 +47,14 @@ class Fifo:
         """See `Ordering.ahead`."""
         return self._cost
 
+    def stands_since(self, call: Call) -> float | None:  # noqa: ARG002 - as above
+        """See `Ordering.stands_since`: not asked of one who is served as it comes."""
+        return None
+
+    def is_modest(self, call: Call, slots: int) -> bool:  # noqa: ARG002 - as above
+        """See `Ordering.is_modest`."""
+        return True
+
     def charge(self, call: Call, cost: float) -> None:
         """See `Ordering.charge`."""
 

@@ -28,6 +28,7 @@ class Tenant:
     """What one tenant was given, and its tickets that wait."""
 
     __slots__ = (
+        "active",
         "cost",
         "counter",
         "earliest",
@@ -37,6 +38,7 @@ class Tenant:
         "marked",
         "newest",
         "running",
+        "since",
         "waiting",
         "weight",
     )
@@ -53,6 +55,10 @@ class Tenant:
         """The number of that one."""
         self.running = 0
         self.waiting = 0
+        self.since = 0.0
+        """When it began to have one that waits: monotonic seconds."""
+        self.active = 0.0
+        """Its weight, as it counts among the active ones: while it has a call."""
         self.weight = 1.0
         self.cost = 0.0
         """Of what waits."""
@@ -68,6 +74,7 @@ class Shares:
     """The tenants of one tier of one queue."""
 
     __slots__ = (
+        "_active",
         "_backlogged",
         "_crowds",
         "_first",
@@ -89,6 +96,7 @@ class Shares:
         self._first: deque[Ticket] = deque()
         self._newest = Newest()
         self._floor = 0.0
+        self._active = 0.0
         self._backlogged = 0
         self._weights = 0.0
         self._number = 0
@@ -106,6 +114,7 @@ class Shares:
         """Take a ticket in."""
         tenant = self._tenant(ticket.call.principal)
         if not tenant.waiting:
+            tenant.since = ticket.joined
             self._lift(tenant)
             self._backlogged += 1
             self._weights += tenant.weight
@@ -117,6 +126,8 @@ class Shares:
         self._newest.add(ticket)
         tenant.waiting += 1
         self.waiting += 1
+        if not tenant.active:
+            self._activate(tenant)
         tenant.cost += ticket.work.cost
         self.cost += ticket.work.cost
         if tenant.crowd() > tenant.mark:
@@ -137,6 +148,8 @@ class Shares:
             tenant.entry = tenant.marked = 0
             self._backlogged -= 1
             self._weights -= tenant.weight
+            if not tenant.running:
+                self._deactivate(tenant)
         if not self.waiting:
             self.cost = self._weights = 0.0
             self._order.clear()
@@ -192,6 +205,20 @@ class Shares:
         debt = max(0.0, tenant.counter - least.counter)
         return own + min(others, (debt + own / tenant.weight) * weights)
 
+    def stands_since(self, principal: Principal) -> float | None:
+        """Since when the tenant has always had a ticket that waits."""
+        tenant = self._tenants.get(principal.tenant)
+        return tenant.since if tenant is not None and tenant.waiting else None
+
+    def is_modest(self, principal: Principal, slots: int) -> bool:
+        """Whether a tenant with one call more had no more than its share of `slots`, with one more like it."""
+        tenant = self._tenants.get(principal.tenant)
+        weight = principal.weight
+        held, active = 0, 0.0
+        if tenant is not None:
+            held, active = tenant.running + tenant.waiting, tenant.active
+        return (held + 1) * (self._active - active + 2 * weight) <= slots * weight
+
     def charge(self, principal: Principal, cost: float) -> None:
         """A call goes to an engine."""
         tenant = self._tenants.get(principal.tenant) or self._tenant(principal)
@@ -205,15 +232,27 @@ class Shares:
             elif counter < self._floor:
                 counter = self._floor
         tenant.running += 1
+        if not tenant.active:
+            self._activate(tenant)
         tenant.counter = self._floor = counter + cost / weight
 
     def correct(self, principal: Principal, difference: float) -> None:
         """A call is over."""
         tenant = self._tenants[principal.tenant]
         tenant.running -= 1
+        if not tenant.running and not tenant.waiting:
+            self._deactivate(tenant)
         tenant.counter += difference / principal.weight
         if tenant.waiting and tenant.counter < tenant.key:
             self._enter(tenant)
+
+    def _activate(self, tenant: Tenant) -> None:
+        tenant.active = tenant.weight
+        self._active += tenant.active
+
+    def _deactivate(self, tenant: Tenant) -> None:
+        self._active -= tenant.active
+        tenant.active = 0.0
 
     def _tenant(self, principal: Principal) -> Tenant:
         tenant = self._tenants.get(principal.tenant)

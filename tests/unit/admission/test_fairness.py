@@ -233,6 +233,7 @@ def guarantee_is_not_kept(patch: pytest.MonkeyPatch) -> None:
 
 def expired_are_kept(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Queue, "evict_expired", lambda self, now: None)
+    patch.setattr(Queue, "evict_late", lambda self, ticket, now: False)
 
 
 def risen_counters_do_not_sink(patch: pytest.MonkeyPatch) -> None:
