@@ -13,15 +13,20 @@ alike. Among those that cost nearly the same the turn decides. Nothing brings a 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from gateway.balancer.base import MOST_WEIGHED, Policy
 from gateway.balancer.bound import within_bound
+from gateway.balancer.errors import Errors
 from gateway.balancer.prefixes import BLOCK_BYTES, Prefixes, blocks_of
 from gateway.balancer.trust import Trust
 from gateway.balancer.work import DECODE_WEIGHT, Estimates, Work
 from gateway.core.call import Call
 from gateway.core.outcome import Choice, Usage
 from gateway.fleet.replica import Replica
+
+if TYPE_CHECKING:
+    from gateway.balancer.precise import Knowledge, Told
 
 TERMS = ("prefill", "held", "foreign", "kv", "slow")
 NEAR = 0.05
@@ -37,14 +42,32 @@ _KEEP_EVERY = 1024
 
 
 class Scored:
-    """See above. `trust` and `prefixes` are read for metrics."""
+    """See above. `trust`, `prefixes` and `errors` are read for metrics. `knowledge` is of what engines say they have."""
 
-    __slots__ = ("_chain", "_chain_of", "_estimates", "_several", "_turn", "choice", "prefixes", "trust")
+    __slots__ = (
+        "_chain",
+        "_chain_of",
+        "_estimates",
+        "_knowledge",
+        "_several",
+        "_told",
+        "_told_of",
+        "_turn",
+        "choice",
+        "errors",
+        "prefixes",
+        "trust",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, knowledge: Knowledge | None = None) -> None:
         self._estimates = Estimates()
+        self._knowledge = knowledge
+        self._told: Told | None = None
+        self._told_of: Call | None = None
         self.prefixes = Prefixes()
         self.trust = Trust()
+        self.errors = Errors()
+        """Of what engines said, against the guesses."""
         self.choice: Choice | None = None
         self._turn = 0
         self._several = False
@@ -58,9 +81,12 @@ class Scored:
         if len(replicas) == 1:
             return replicas[0] if replicas[0].has_room() else None
         self._several = True
+        if self._knowledge is not None:
+            self._look(self._knowledge, replicas, call)
         self._turn += 1
         if self._turn % _KEEP_EVERY == 0:
             self.prefixes.keep(replicas)
+            self.errors.keep(replicas)
         candidates = within_bound(replicas)
         if not candidates:
             return None
@@ -81,19 +107,28 @@ class Scored:
     def took(self, replica: Replica, call: Call) -> Work:
         """See `Policy.took`."""
         estimates = self._estimates
-        cached = 0
+        guessed, told = 0, None
         if self._several:
-            cached = self._cached(replica, call)
+            guessed, told = self._guessed(replica, call), self._said(replica, call)
             self.prefixes.sent(replica, self._blocks(call))
-            self._chain_of = None  # or its body would be kept
+            self._chain_of = self._told_of = self._told = None  # or its body would be kept
         prompt = estimates.prompt(call)
-        return Work(prompt - min(cached, prompt), estimates.decode(call), cached, len(call.envelope.body))
+        cached = guessed if told is None or not self.errors.prefers_told else told
+        return Work(
+            prompt - min(cached, prompt), estimates.decode(call), guessed, len(call.envelope.body), told
+        )
 
     def ended(self, replica: Replica, work: Work, usage: Usage) -> None:
         """See `Policy.ended`."""
         self._estimates.learn(work, usage)
         if self._several:
             self.trust.take(replica, work.cached, usage)
+            if work.told is not None:
+                self.errors.take(replica, work.told, work.cached, usage)
+
+    def _look(self, knowledge: Knowledge, replicas: Sequence[Replica], call: Call) -> None:
+        if self._told_of is not call:  # one that waits is chosen for more than once
+            self._told_of, self._told = call, knowledge.look(call, replicas)
 
     def _weigh(self, replicas: Sequence[Replica], call: Call) -> list[tuple[float, tuple[float, ...]]]:
         """Cost and terms of each."""
@@ -101,13 +136,18 @@ class Scored:
         prompt, usual = estimates.prompt(call), DECODE_WEIGHT * estimates.decode(call)
         each = prompt + usual
         is_trusted = self.trust.is_given
+        prefers_told = self._told is not None and self.errors.prefers_told
         chain = self._blocks(call)
         block = BLOCK_BYTES / estimates.bytes_per_token
         matched = self.prefixes.matched
         most = max([r.limit for r in replicas])
         weighed: list[tuple[float, tuple[float, ...]]] = []
         for r in replicas:
-            prefill = max(0.0, prompt - matched(r, chain) * block) if is_trusted else float(prompt)
+            told = self._said(r, call) if prefers_told else None
+            if told is not None:
+                prefill = float(max(0, prompt - told))
+            else:
+                prefill = max(0.0, prompt - matched(r, chain) * block) if is_trusted else float(prompt)
             held = (r.prefill_tokens + DECODE_WEIGHT * r.decode_tokens) * (most / r.limit)
             foreign = kv = 0.0
             if r.freshness:
@@ -118,6 +158,14 @@ class Scored:
         return weighed
 
     def _cached(self, replica: Replica, call: Call) -> int:
+        told = self._said(replica, call) if self.errors.prefers_told else None
+        return self._guessed(replica, call) if told is None else told
+
+    def _said(self, replica: Replica, call: Call) -> int | None:
+        """Tokens of the prompt that the replica has in its cache, by its engine's word."""
+        return None if self._told is None or self._told_of is not call else self._told.cached(replica)
+
+    def _guessed(self, replica: Replica, call: Call) -> int:
         matched = self.prefixes.matched(replica, self._blocks(call))
         return int(matched * BLOCK_BYTES / self._estimates.bytes_per_token)
 

@@ -33,6 +33,8 @@ class Work(NamedTuple):
     """Of its prompt, expected in the replica's cache."""
     size: int = 0
     """Bytes of its body."""
+    told: int | None = None
+    """Of its prompt, in the replica's cache by the engine's own word; `None` where that is not known."""
 
 
 NOTHING = Work(0, 0)

@@ -42,6 +42,27 @@ def parse_address(text: str) -> Address:
     return TcpAddress(parts.hostname, parts.port or 80)
 
 
+def parse_socket(text: str) -> Address:
+    """Read `ipc:///path` or `tcp://HOST:PORT`, as ZeroMQ writes them. Raises `ValueError` for anything else."""
+    if text.startswith("ipc:///"):
+        return UnixAddress(text.removeprefix("ipc://"))
+    parts = urlsplit(text)
+    if parts.scheme != "tcp" or not parts.hostname or not parts.port or parts.path:
+        raise ValueError(f"not the address of a ZeroMQ socket: {text!r}")
+    return TcpAddress(parts.hostname, parts.port)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Where an engine publishes what its prefix cache holds."""
+
+    events: Address
+    replay: Address
+    """Where it can be asked for events again."""
+    tokenizer: str
+    """Folder with `tokenizer.json` and the chat template of its model."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One engine as discovered. `id` is stable over restarts and safe as a metric label."""
@@ -56,6 +77,8 @@ class Endpoint:
     max_in_flight: int
     idle_seconds: float
     """How long an idle connection may be kept: less than the engine keeps it itself."""
+    published: Published | None = None
+    """Where it says what its prefix cache holds, if anywhere."""
 
     def __repr__(self) -> str:
         return f"<Endpoint {self.id} {self.address}>"
