@@ -66,9 +66,9 @@ $(NODE_TESTS)/node_modules/.installed: $(NODE_TESTS)/package-lock.json
 # New exact versions for the two requirement lists, from pyproject.toml. Needs uv.
 lock:
 	$(UV) pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		pyproject.toml -o requirements/core.txt
+		pyproject.toml --extra precise -o requirements/core.txt
 	$(UV) pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		pyproject.toml --group dev -c requirements/core.txt -o requirements/dev.txt
+		pyproject.toml --extra precise --group dev -c requirements/core.txt -o requirements/dev.txt
 
 clean:
 	rm -rf $(VENV) $(ENGINE_VENV) $(NODE_TESTS)/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

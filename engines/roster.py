@@ -27,6 +27,15 @@ class WorkerStatus(StrEnum):
     FAILED = "failed"  # given up: an operator must act
 
 
+class Published(msgspec.Struct, frozen=True):
+    """Where a worker tells what its prefix cache holds: `ipc:///path` of two ZeroMQ sockets."""
+
+    events: str
+    replay: str
+    tokenizer: str
+    """Folder with the tokenizer and chat template of its model."""
+
+
 class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One worker as published. Times are Unix seconds."""
 
@@ -53,6 +62,8 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None = None
     log_tail: tuple[str, ...] = ()
     """The last lines it wrote, oldest first, at most 50."""
+    published: Published | None = None
+    """Of what its prefix cache holds, where it was told to."""
 
 
 class Roster(msgspec.Struct, frozen=True, kw_only=True):

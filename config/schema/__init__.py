@@ -6,7 +6,7 @@ how single values are written. Relations between sections are checked at the roo
 """
 
 from config.schema.addresses import is_loopback
-from config.schema.engines import BUNDLED_MODEL, EngineGroup, Upstream, upstream_id
+from config.schema.engines import BUNDLED_MODEL, EngineGroup, Events, Upstream, upstream_id
 from config.schema.identity import DeclaredKey, DeclaredUser
 from config.schema.limits import LimitsOf, PartyLimits, PricesOf
 from config.schema.redis import Redis
@@ -21,6 +21,7 @@ __all__ = [
     "DeclaredKey",
     "DeclaredUser",
     "EngineGroup",
+    "Events",
     "LimitsOf",
     "PartyLimits",
     "PricesOf",

@@ -59,6 +59,20 @@ def _upstream_url(value: str) -> str:
     return value
 
 
+def _socket_address(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError(
+            "expected ipc:///absolute/path or tcp://HOST:PORT: the port is not a number"
+        ) from None
+    is_tcp = parts.scheme == "tcp" and parts.hostname and port and parts.hostname != "*" and not parts.path
+    if not (value.startswith("ipc:///") or is_tcp):
+        raise ValueError("expected ipc:///absolute/path or tcp://HOST:PORT")
+    return value
+
+
 def _redis_url(value: str) -> str:
     try:
         parts = urlsplit(value)
@@ -122,6 +136,7 @@ def _issuer_url(value: str) -> str:
 
 Listen = Annotated[str, AfterValidator(_listen)]
 UpstreamUrl = Annotated[str, AfterValidator(_upstream_url)]
+SocketAddress = Annotated[str, AfterValidator(_socket_address)]
 HostPort = Annotated[str, AfterValidator(_host_port)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from config.schema.amounts import Seconds
 from config.schema.names import HeaderName
-from config.schema.section import Section
+from config.schema.section import Section, contradiction
 
 
 class Admission(Section):
@@ -70,3 +70,19 @@ class Admission(Section):
         description="Request header that names a session, for the policy session and for splits; it goes before "
         "prompt_cache_key and user. Default: none.",
     )
+    prefix_source: Literal["sent", "events"] = Field(
+        "sent",
+        description="How the policy `scored` knows what is in an engine's prefix cache. sent: by what was sent to it. "
+        "events: by what vLLM says of its own, compared with the prompt's tokens.",
+    )
+
+    @model_validator(mode="after")
+    def _someone_asks(self) -> Admission:
+        if self.prefix_source == "events" and self.policy != "scored":
+            raise contradiction(
+                f"'prefix_source: events' is given with 'policy: {self.policy}'",
+                why="only the policy `scored` asks what engines have in their caches",
+                hint="set policy: scored, or remove prefix_source",
+                below=("prefix_source",),
+            )
+        return self

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
-from config.schema.addresses import UpstreamUrl
+from config.schema.addresses import SocketAddress, UpstreamUrl
 from config.schema.amounts import Seconds
 from config.schema.names import ModelName, Name
 from config.schema.section import Section, both_given
@@ -51,6 +51,22 @@ class EngineGroup(Section):
     )
 
 
+class Events(Section):
+    """Where a vLLM that was started with `--kv-events-config` says what its prefix cache holds."""
+
+    endpoint: SocketAddress = Field(
+        description="Its `endpoint`, as ipc:///path or tcp://HOST:PORT.", examples=["tcp://127.0.0.1:5557"]
+    )
+    replay_endpoint: SocketAddress = Field(
+        description="Its `replay_endpoint`.", examples=["tcp://127.0.0.1:5558"]
+    )
+    tokenizer: Path = Field(
+        strict=False,
+        description="Folder with tokenizer.json and the chat template of its model.",
+        examples=["/models/big"],
+    )
+
+
 class Upstream(Section):
     """A server that already runs and speaks the OpenAI API."""
 
@@ -72,6 +88,9 @@ class Upstream(Section):
     )
     engine: Literal["vllm", "openai"] = Field("vllm", description="What runs there.")
     max_in_flight: Annotated[int, Field(ge=1, le=100_000)] = Field(128, description="Calls it runs at once.")
+    kv_events: Events | None = Field(
+        None, description="Where it says what its prefix cache holds, for admission.prefix_source: events."
+    )
 
     @model_validator(mode="after")
     def _one_key(self) -> Upstream:

@@ -33,6 +33,8 @@ class Plan:
     shares_cpu: bool = False
     parent_env: Mapping[str, str] = field(default_factory=dict, repr=False)
     key: Callable[[], str] = new_key
+    publishes: bool = False
+    """Whether it tells what its prefix cache holds."""
 
     @property
     def worker(self) -> str:
@@ -65,7 +67,12 @@ class Plan:
             gpus=self.gpus,
             shares_cpu=self.shares_cpu,
             parent_env=self.parent_env,
+            publishes=self._sockets() if self.publishes and self.group.engine == "vllm" else None,
         )
+
+    def _sockets(self) -> tuple[Path, Path]:
+        folder = self.paths.engine_sockets.absolute()
+        return folder / f"{self.worker}.kve", folder / f"{self.worker}.kvr"
 
     def _model(self, place: str) -> Model:
         if self.group.engine == "simulated":

@@ -5,6 +5,7 @@ Nothing here looks at the machine: `Facts` says what was found, and the same fac
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import sys
@@ -17,6 +18,7 @@ from engines.launch.address import LOOPBACK, Address
 from engines.launch.arguments import check_owned, flags_of, value_of
 from engines.launch.gpus import Gpu
 from engines.launch.model import Model
+from engines.roster import Published
 
 KEEP_ALIVE_S = 75
 """Seconds the engine keeps an idle connection; its own 5 s is below the gateway's idle limit (engine keep-alive race)."""
@@ -41,6 +43,7 @@ BUNDLED_FLAGS: tuple[tuple[str, ...], ...] = (
 )
 """What the bundled model was trained to be served with, as its model card says."""
 
+_EVENTS_FLAG = "--kv-events-config"
 BUNDLED_KV_GIB = 1
 CPU_KV_GIB = 4
 """GiB of KV cache on the CPU, where vLLM would otherwise take most of the machine's memory."""
@@ -72,6 +75,8 @@ class Facts:
     shares_cpu: bool = False
     """Whether other CPU workers run on this machine."""
     parent_env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    publishes: tuple[Path, Path] | None = None
+    """Sockets for what its prefix cache holds, and for questions after that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,8 @@ class WorkerSpec:
     start_timeout_s: float
     downloads: bool = False
     """Whether the engine fetches the model from the Hugging Face Hub first."""
+    published: Published | None = None
+    """Where it will tell what its prefix cache holds."""
 
     @property
     def kind(self) -> str:
@@ -148,6 +155,7 @@ def worker_spec(group: EngineGroup, index: int, facts: Facts) -> WorkerSpec:
         max_in_flight=most_in_flight(group),
         start_timeout_s=group.start_timeout,
         downloads=group.engine == "vllm" and facts.model.folder is None,
+        published=_published(group, facts),
     )
 
 
@@ -179,11 +187,34 @@ def _defaults(group: EngineGroup, facts: Facts) -> tuple[str, ...]:
     ]
     if facts.model.bundled:
         rows += BUNDLED_FLAGS
+    published = _published(group, facts)
+    if published is not None:
+        rows.append((_EVENTS_FLAG, _events(published)))
     if not facts.gpus:
         rows.append(("--enforce-eager",))
     if len(facts.gpus) > 1 and not chosen & _PARALLEL_FLAGS:
         rows.append(("--tensor-parallel-size", str(len(facts.gpus))))
     return tuple(word for row in rows if row[0] not in chosen for word in row)
+
+
+def _published(group: EngineGroup, facts: Facts) -> Published | None:
+    """Nothing of an engine that the operator told to publish elsewhere, nor without the tokenizer's folder."""
+    if facts.publishes is None or facts.model.folder is None or _EVENTS_FLAG in flags_of(group.args):
+        return None
+    events, replay = facts.publishes
+    return Published(f"ipc://{events}", f"ipc://{replay}", str(facts.model.folder))
+
+
+def _events(published: Published) -> str:
+    """What vLLM is told of it. Its own default listens on all interfaces, and the events hold prompts."""
+    return json.dumps(
+        {
+            "enable_kv_cache_events": True,
+            "publisher": "zmq",
+            "endpoint": published.events,
+            "replay_endpoint": published.replay,
+        }
+    )
 
 
 def _environment(group: EngineGroup, facts: Facts) -> dict[str, str]:

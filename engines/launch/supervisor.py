@@ -165,7 +165,8 @@ async def run(
 def _workers(
     config: Config, paths: Paths, environ: Mapping[str, str], found: tuple[Gpu, ...], around: Surroundings
 ) -> tuple[Worker, ...]:
-    plans = plan(config.engines, paths, environ, found)
+    publishes = config.admission.prefix_source == "events"
+    plans = plan(config.engines, paths, environ, found, publishes=publishes)
     return tuple(
         Worker(
             _first_record(each, time.time()),
@@ -178,7 +179,12 @@ def _workers(
 
 
 def plan(
-    groups: Sequence[EngineGroup], paths: Paths, environ: Mapping[str, str], found: tuple[Gpu, ...]
+    groups: Sequence[EngineGroup],
+    paths: Paths,
+    environ: Mapping[str, str],
+    found: tuple[Gpu, ...],
+    *,
+    publishes: bool = False,
 ) -> tuple[Plan, ...]:
     """One plan per worker of `groups`, GPUs given out. Raises `NotEnoughGpus`."""
     pairs = [(group, index) for group in groups for index in range(group.replicas)]
@@ -192,6 +198,7 @@ def plan(
             gpus=given[worker_id(group, index)],
             shares_cpu=on_cpu > 1,
             parent_env=environ,
+            publishes=publishes,
         )
         for group, index in pairs
     )

@@ -267,6 +267,7 @@ class Worker:
             address=spec.address.url,
             api_key=spec.api_key,
             models=dict(spec.models),
+            published=spec.published,
             ready_at=self._around.wall() + self._usual_s if self._usual_s else None,
         )
         self._become(WorkerStatus.STARTING, phase)

@@ -15,10 +15,11 @@ from gateway.administration import audit_log, token_file
 from gateway.allowances import allowances_of
 from gateway.api.admin.door import Door
 from gateway.app.control_plane import administration_of, health_of, public_of
-from gateway.app.data_plane import admission_of, guard_of, proxy_of
+from gateway.app.data_plane import admission_of, guard_of, isolation_of, proxy_of
 from gateway.app.engines import discoveries_of, scraper_of
 from gateway.app.gateway import Gateway
 from gateway.app.gauges import gauges_of
+from gateway.app.prefixes import prefixes_of
 from gateway.app.records import budgets_of, records_of
 from gateway.app.routes import routes_of
 from gateway.core.outcome import End
@@ -61,7 +62,7 @@ def build(
 
     Raises `KeyFileError` when the API keys cannot be read, `DirectoryConflict` when they contradict `config`,
     `SecretFileError` when an upstream's key or the database's or Redis's password cannot be read, `CountingError` when
-    the certificates of Redis cannot.
+    the certificates of Redis cannot, `MissingPackage` when what `admission.prefix_source` needs is not installed.
     """
     aside = aside or OneThread()
     chance = rng or random.Random()  # noqa: S311 - request ids are names and no secrets: a system call less each
@@ -71,7 +72,9 @@ def build(
     recorder = Recorder(max_records=config.explain.records, max_bytes=config.explain.max_bytes)
     transport = Http1(connect_seconds=config.timeouts.connect, clock=clock)
     catalog = Catalog(on_gone=transport.forget, clock=clock, routes=routes_of(config))
-    admission = admission_of(config, clock, metrics.queues)
+    isolation = isolation_of(config, paths)
+    prefixes = prefixes_of(config, catalog, isolation)
+    admission = admission_of(config, clock, metrics.queues, prefixes)
     database = database_of(config, paths)
     identity = identity_of(config, paths, database)
     records = records_of(config, sink, database, catalog, clock=clock, now=now, rng=chance)
@@ -95,7 +98,6 @@ def build(
     catalog.on_change = changed
     proxy = proxy_of(
         config,
-        paths,
         authenticator=identity.authenticator,
         catalog=catalog,
         admission=admission,
@@ -103,6 +105,7 @@ def build(
         ledger=records.ledger,
         limiter=limiter if allowances else None,
         aside=aside,
+        isolation=isolation,
         clock=clock,
         rng=chance,
         on_end=ended,
@@ -113,6 +116,8 @@ def build(
         registry.register(SharedMetrics(counters.state))
     if records.metrics is not None:
         registry.register(records.metrics)
+    if prefixes is not None:
+        registry.register(prefixes.metrics(catalog, admission))
     registry.register(Refused(lambda: identity.refusals.counts))
     metrics.watch(catalog, admission, gauges_of(proxy, guard, watchdog, recorder, door), clock=clock)
     health = health_of(catalog, proxy, records.ledger, counters, clock=clock)
@@ -160,6 +165,7 @@ def build(
         recorder=recorder,
         audit=audit,
         database=database,
+        prefixes=prefixes,
         scraper=scraper_of(catalog, transport, clock=clock, rng=chance),
         ledger=records.ledger,
         drain=records.drain,

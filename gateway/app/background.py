@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Sequence
 
 from gateway import memory
 from gateway.app.gateway import Gateway
+from gateway.app.prefixes import Prefixes
 from gateway.audit import AuditError, AuditLog
 from gateway.auth.directory.directory import Directory
 from gateway.auth.private import KeyFileError
@@ -34,7 +35,12 @@ log = logging.getLogger(__package__)
 def background_of(gateway: Gateway) -> list[Coroutine[None, None, None]]:
     """The work of each task, in the order in which they start."""
     work = [discovery.watch(_publish(gateway.catalog, discovery)) for discovery in gateway.discoveries]
-    work += [_sweep(gateway), _scrape(gateway.scraper), gateway.watchdog.beat(), _anchor(gateway.audit)]
+    work += [
+        _sweep(gateway),
+        _scrape(gateway.scraper, gateway.prefixes),
+        gateway.watchdog.beat(),
+        _anchor(gateway.audit),
+    ]
     if gateway.identity.directory is not None:
         work.append(follow(gateway.identity.directory))
     if gateway.drain is not None:
@@ -84,10 +90,12 @@ async def _anchor(audit: AuditLog) -> None:
         await asyncio.sleep(ANCHOR_EVERY)
 
 
-async def _scrape(scraper: Scraper) -> None:
+async def _scrape(scraper: Scraper, prefixes: Prefixes | None) -> None:
     while True:
         await asyncio.sleep(SCRAPE_EVERY)
         scraper.sweep()
+        if prefixes is not None:
+            prefixes.sweep()
 
 
 async def _reconcile(reconciling: Reconciling) -> None:

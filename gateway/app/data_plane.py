@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 
 from config.paths import Paths
 from config.schema import CapsOf, Config, is_loopback
 from gateway import memory
 from gateway.administration import salt_key
 from gateway.admission import LIMITS, ORDERINGS, Admission, Bounds, Costs, Fair, Ordering, Watch
+from gateway.app.prefixes import Prefixes
 from gateway.auth.base import Authenticator
-from gateway.balancer import POLICIES
+from gateway.balancer import POLICIES, Policy
+from gateway.balancer.scored import Scored
 from gateway.core.outcome import OnEnd
 from gateway.fleet.catalog import Catalog
 from gateway.ledger import Ledger
@@ -28,7 +31,6 @@ from gateway.transport import Http1
 
 def proxy_of(
     config: Config,
-    paths: Paths,
     *,
     authenticator: Authenticator,
     catalog: Catalog,
@@ -37,6 +39,7 @@ def proxy_of(
     ledger: Ledger | None,
     limiter: Limiter | None,
     aside: Aside,
+    isolation: Isolation,
     clock: Callable[[], float],
     rng: random.Random,
     on_end: OnEnd,
@@ -61,7 +64,7 @@ def proxy_of(
         rng=rng,
         on_end=on_end,
         rules=rules_of(config),
-        isolation=Isolation(Share(config.isolation.share_prefixes), lambda: salt_key(paths)),
+        isolation=isolation,
         aside=aside,
         engines_know_tiers=config.admission.engine_priority,
         ledger=ledger,
@@ -70,9 +73,19 @@ def proxy_of(
     )
 
 
-def admission_of(config: Config, clock: Callable[[], float], watch: Watch) -> Admission:
-    """The queues of `config`. `watch` is told what happens in them."""
+def isolation_of(config: Config, paths: Paths) -> Isolation:
+    """Who shares cached prompts with whom."""
+    return Isolation(Share(config.isolation.share_prefixes), lambda: salt_key(paths))
+
+
+def admission_of(
+    config: Config, clock: Callable[[], float], watch: Watch, prefixes: Prefixes | None = None
+) -> Admission:
+    """The queues of `config`. `watch` is told what happens in them; `prefixes` is what engines say of their caches."""
     wanted = config.admission
+    policy: Callable[[], Policy] = POLICIES[wanted.policy]
+    if prefixes is not None:
+        policy = partial(Scored, prefixes.knowledge)
 
     def ordering() -> Ordering:
         if wanted.ordering == "fair":
@@ -81,7 +94,7 @@ def admission_of(config: Config, clock: Callable[[], float], watch: Watch) -> Ad
         return ORDERINGS[wanted.ordering]()
 
     return Admission(
-        POLICIES[wanted.policy],
+        policy,
         clock=clock,
         ordering=ordering,
         bounds=Bounds(wanted.max_queue, wanted.max_queue_tokens, wanted.max_queue_bytes),

@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 from config import secret_files
 from config.paths import Paths
-from config.schema import Config, Upstream, upstream_id
+from config.schema import Config, Events, Upstream, upstream_id
 from engines.adapters import ADAPTERS
 from gateway.fleet.catalog import Catalog
 from gateway.fleet.discovery.base import Discovery
 from gateway.fleet.discovery.roster import RosterDiscovery
 from gateway.fleet.discovery.static import Server, StaticDiscovery
-from gateway.fleet.endpoint import parse_address
+from gateway.fleet.endpoint import Published, parse_address, parse_socket
 from gateway.fleet.scraper import Scraper
 from gateway.transport import Http1, Page
 
@@ -58,4 +58,13 @@ def _upstream(index: int, upstream: Upstream) -> Server:
         max_in_flight=upstream.max_in_flight,
         api_key=secret_files.secret_of(upstream.api_key, upstream.api_key_file, os.environ),
         models=upstream.models,
+        published=None if upstream.kv_events is None else _published(upstream.kv_events),
+    )
+
+
+def _published(events: Events) -> Published:
+    return Published(
+        parse_socket(events.endpoint),
+        parse_socket(events.replay_endpoint),
+        str(events.tokenizer.expanduser().absolute()),
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from config.schema import Config
 from gateway.admission import Admission
+from gateway.app.prefixes import Prefixes
 from gateway.audit import AuditLog
 from gateway.budgets import Budgets
 from gateway.explain import Recorder
@@ -59,6 +60,8 @@ class Gateway:
     database: Database
     """Opened by who first asks it, never on the way to the first request."""
     scraper: Scraper
+    prefixes: Prefixes | None
+    """`None` where engines are not asked what their prefix caches hold."""
     ledger: Ledger | None
     drain: Drain | None
     clerk: Clerk | None

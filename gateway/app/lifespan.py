@@ -151,6 +151,8 @@ async def _running(
                 server.should_exit = True
             await asyncio.gather(*serving)
             gateway.scraper.close()
+            if gateway.prefixes is not None:
+                gateway.prefixes.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

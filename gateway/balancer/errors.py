@@ -74,5 +74,3 @@ class Errors:
         count, error = known[2] + 1, known[3]
         error += (off - error) / min(count, ENOUGH)
         self._replicas[replica.endpoint.id] = (replica, replica.epoch, count, error)
-
-

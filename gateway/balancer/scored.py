@@ -111,8 +111,10 @@ class Scored:
         if self._several:
             guessed, told = self._guessed(replica, call), self._said(replica, call)
             self.prefixes.sent(replica, self._blocks(call))
+            prompt = self._prompt(call)
             self._chain_of = self._told_of = self._told = None  # or its body would be kept
-        prompt = estimates.prompt(call)
+        else:
+            prompt = estimates.prompt(call)
         cached = guessed if told is None or not self.errors.prefers_told else told
         return Work(
             prompt - min(cached, prompt), estimates.decode(call), guessed, len(call.envelope.body), told
@@ -133,17 +135,18 @@ class Scored:
     def _weigh(self, replicas: Sequence[Replica], call: Call) -> list[tuple[float, tuple[float, ...]]]:
         """Cost and terms of each."""
         estimates = self._estimates
-        prompt, usual = estimates.prompt(call), DECODE_WEIGHT * estimates.decode(call)
+        said = [self._said(r, call) for r in replicas] if self._told is not None else []
+        prompt, usual = self._prompt(call), DECODE_WEIGHT * estimates.decode(call)
         each = prompt + usual
         is_trusted = self.trust.is_given
-        prefers_told = self._told is not None and self.errors.prefers_told
+        prefers_told = bool(said) and self.errors.prefers_told
         chain = self._blocks(call)
         block = BLOCK_BYTES / estimates.bytes_per_token
         matched = self.prefixes.matched
         most = max([r.limit for r in replicas])
         weighed: list[tuple[float, tuple[float, ...]]] = []
-        for r in replicas:
-            told = self._said(r, call) if prefers_told else None
+        for at, r in enumerate(replicas):
+            told = said[at] if prefers_told else None
             if told is not None:
                 prefill = float(max(0, prompt - told))
             else:
@@ -164,6 +167,11 @@ class Scored:
     def _said(self, replica: Replica, call: Call) -> int | None:
         """Tokens of the prompt that the replica has in its cache, by its engine's word."""
         return None if self._told is None or self._told_of is not call else self._told.cached(replica)
+
+    def _prompt(self, call: Call) -> int:
+        """Tokens of the prompt: counted where it was made into tokens, else by estimate."""
+        counted = self._told.tokens if self._told is not None and self._told_of is call else None
+        return self._estimates.prompt(call) if counted is None else counted
 
     def _guessed(self, replica: Replica, call: Call) -> int:
         matched = self.prefixes.matched(replica, self._blocks(call))

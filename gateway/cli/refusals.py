@@ -77,6 +77,11 @@ def _wrong_store(error: Exception) -> Failure:
     return Failure(str(error), fix=fix, next_command="cascadia config show --why", code=ExitCode.CONFIG)
 
 
+def _no_package(error: Exception) -> Failure:
+    fix = "pip install 'cascadia-gateway[precise]', or set 'admission.prefix_source: sent'"
+    return Failure(str(error), fix=fix, next_command="cascadia check", code=ExitCode.CONFIG)
+
+
 def _taken(error: Any) -> Failure:
     from gateway.cli.instance import taken
 
@@ -110,6 +115,7 @@ _TRANSLATIONS: tuple[tuple[str, str, Callable[[Any], Failure]], ...] = (
     ("gateway.audit.log", "AuditError", _no_admin),
     ("gateway.ledger.spool", "SpoolError", _no_spool),
     ("gateway.counting", "CountingError", _wrong_store),
+    ("gateway.app.prefixes", "MissingPackage", _no_package),
     ("gateway.listen", "ListenError", _taken),
     ("engines.launch.errors", "AlreadySupervised", _not_now),
     ("engines.launch.errors", "LaunchError", _never),

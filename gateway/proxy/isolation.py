@@ -18,6 +18,7 @@ from gateway.core.call import Principal
 MAX_GROUPS = 10_000
 """Groups whose salts are remembered; the next is counted from none again."""
 _SALT_DIGITS = 32
+_BEFORE, _AFTER = b'{"cache_salt":"', b'",'
 _UNSALTED = frozenset(name for name, adapter in ADAPTERS.items() if not adapter.takes_cache_salt)
 
 
@@ -43,23 +44,30 @@ class Isolation:
         if not self._key and self._share is not Share.ALL:
             self._key = self._new_key()
 
+    def salt(self, principal: Principal | None, engine: str) -> str | None:
+        """What `salted` puts into a body for this caller, `None` where it puts nothing."""
+        opening = self._salting(principal, engine)
+        return None if opening is None else opening[len(_BEFORE) : -len(_AFTER)].decode()
+
     def salted(self, body: bytes, principal: Principal | None, engine: str) -> bytes:
         """`body`, an encoded JSON object with members, with the salt of the caller's group as its first member.
 
         As it is where all share with all, and for an engine that knows no salts.
         """
+        opening = self._salting(principal, engine)
+        return body if opening is None else b"".join((opening, memoryview(body)[1:]))
+
+    def _salting(self, principal: Principal | None, engine: str) -> bytes | None:
         if self._share is Share.ALL or engine in _UNSALTED or principal is None:
-            return body
+            return None
         group = principal.tenant if self._share is Share.TEAM else principal.organisation
         opening = self._openings.get(group)
-        if opening is None:
-            opening = self._opening(group)
-        return b"".join((opening, memoryview(body)[1:]))
+        return self._opening(group) if opening is None else opening
 
     def _opening(self, group: str) -> bytes:
         self.prepare()
         if len(self._openings) >= MAX_GROUPS:
             self._openings.clear()
         salt = hmac.new(self._key, f"{self._share}\0{group}".encode(), hashlib.sha256).hexdigest()
-        opening = self._openings[group] = b'{"cache_salt":"%b",' % salt[:_SALT_DIGITS].encode()
+        opening = self._openings[group] = _BEFORE + salt[:_SALT_DIGITS].encode() + _AFTER
         return opening

@@ -14,12 +14,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from config.paths import Paths
 from config.schema import Config
 from gateway.app import Gateway, build
-from gateway.balancer import POLICIES
+from gateway.balancer.scored import Scored
 from gateway.core import errors
 from gateway.core.call import ANONYMOUS, Tier
 from gateway.core.errors import GatewayError
 from gateway.core.outcome import End, Outcome, Trail, Usage
-from gateway.fleet.endpoint import Condition, Endpoint, Sighting, UnixAddress
+from gateway.fleet.cached import Follower
+from gateway.fleet.endpoint import Condition, Endpoint, Published, Sighting, UnixAddress
 from gateway.fleet.load import Load
 from gateway.fleet.pace import ENOUGH
 from gateway.ledger.spool import Spool
@@ -90,7 +91,13 @@ def scraped() -> list[Metric]:
 async def _scrape() -> str:
     spool = Spool(Path("unused"), reserve_bytes=0, most_bytes=0)
     gateway = build(
-        Config.model_validate({"auth": {"mode": "anonymous"}, "limits": {"store": "valkey"}}),
+        Config.model_validate(
+            {
+                "auth": {"mode": "anonymous"},
+                "limits": {"store": "valkey"},
+                "admission": {"prefix_source": "events"},
+            }
+        ),
         Paths(Path("unused")),
         sink=spool,
     )
@@ -117,8 +124,12 @@ def _have_a_past(gateway: Gateway) -> None:
         idle_seconds=1.0,
     )
     gateway.catalog.publish("test", [Sighting(endpoint, Condition.READY)])
-    gateway.admission._policies["tiny"] = POLICIES["scored"]()
+    policy = gateway.admission._policies["tiny"] = Scored()
+    where = Published(UnixAddress("/run/tiny-0.kve"), UnixAddress("/run/tiny-0.kvr"), "/models/tiny")
+    assert gateway.prefixes is not None
+    gateway.prefixes.followers._followers["tiny-0"] = Follower("tiny-0", where)
     for replica in gateway.catalog.replicas():
+        policy.errors.take(replica, 1, 1, Usage(1, 1, 1))
         replica.saw(
             Load(running=0.0, waiting=0.0, kv_usage=0.0, prompt_tokens=0.0, generation_tokens=0.0), 1.0
         )

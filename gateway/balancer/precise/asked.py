@@ -60,8 +60,10 @@ def read(body: bytes) -> Asked | None:
         asked = _DECODER.decode(body)
     except msgspec.DecodeError:
         return None
-    if any(getattr(asked, name) not in {None, False} for name in _CHANGING):
-        return None
+    for name in _CHANGING:
+        given = getattr(asked, name)
+        if given is not None and given is not False:
+            return None
     return asked
 
 

@@ -56,6 +56,14 @@ class Told:
             matched = min(matched, max(0, prompt.tokens - 1) // size)
         return matched * size
 
+    @property
+    def tokens(self) -> int | None:
+        """How many the prompt has; `None` where that is not known, which it may be after `cached`."""
+        for prompt in self._found.values():
+            if prompt is not None and prompt.is_whole:
+                return prompt.tokens
+        return None
+
     def _salt_for(self, replica: Replica) -> str | None:
         salt = self._salt_of(self._call.principal, replica.endpoint.engine)
         return self._salt if salt is None else salt
@@ -74,6 +82,11 @@ class Knowledge:
         self.followers = followers
         self.readers = Readers(run)
         self._salt_of = salt_of
+
+    def prepare(self) -> None:
+        """Load what prompts will be read with."""
+        for follower in self.followers:
+            self.readers.of(follower.where.tokenizer)
 
     def look(self, call: Call, replicas: Sequence[Replica]) -> Told | None:
         """What is known of the call; `None` when nothing is."""

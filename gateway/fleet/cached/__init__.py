@@ -6,7 +6,7 @@ that breaks the engine has ended, or may have, and what was known of it is forgo
 
 from gateway.fleet.cached.blocks import Blocks
 from gateway.fleet.cached.chain import ROOT, extended
-from gateway.fleet.cached.followers import Followers
 from gateway.fleet.cached.follower import Follower
+from gateway.fleet.cached.followers import Followers
 
 __all__ = ["ROOT", "Blocks", "Follower", "Followers", "extended"]

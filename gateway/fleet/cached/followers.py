@@ -32,7 +32,9 @@ class Followers:
             for replica in self._catalog.replicas()
             if replica.endpoint.published is not None
         }
-        for name in [name for name, follower in self._followers.items() if wanted.get(name) != follower.where]:
+        for name in [
+            name for name, follower in self._followers.items() if wanted.get(name) != follower.where
+        ]:
             self._followers.pop(name).close()
         for name, where in wanted.items():
             if name not in self._followers and where is not None:

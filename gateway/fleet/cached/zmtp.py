@@ -17,6 +17,7 @@ _GREETING_BYTES = 64
 _GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
 _MORE, _LONG, _COMMAND = 1, 2, 4
 _LEAST_MAJOR = 3
+_FIRST, _TENTH = 0xFF, 0x7F
 _LONGEST_SHORT = 255
 
 
@@ -27,7 +28,7 @@ class WireError(Exception):
 class Wire:
     """One side of a connection. `send` takes bytes for the peer, `receive` each whole message as its frames."""
 
-    __slots__ = ("_buffer", "_frames", "_is_greeted", "_receive", "_send", "_kind", "is_open", "on_open")
+    __slots__ = ("_buffer", "_frames", "_is_greeted", "_kind", "_receive", "_send", "is_open", "on_open")
 
     def __init__(
         self,
@@ -66,7 +67,7 @@ class Wire:
         self._send(b"".join([_framed(frame, 0 if at == last else _MORE) for at, frame in enumerate(frames)]))
 
     def _greeted(self, greeting: bytes) -> None:
-        if greeting[0] != 0xFF or greeting[9] != 0x7F or greeting[10] < _LEAST_MAJOR:
+        if greeting[0] != _FIRST or greeting[9] != _TENTH or greeting[10] < _LEAST_MAJOR:
             raise WireError("the peer does not speak ZMTP 3")
         if greeting[12:32].rstrip(b"\0") != b"NULL":
             raise WireError("the peer wants a login")

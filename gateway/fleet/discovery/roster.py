@@ -12,9 +12,18 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from engines import roster
 from engines.roster import RosterError, WorkerRecord, WorkerStatus, read
 from gateway.fleet.discovery.base import Publish
-from gateway.fleet.endpoint import Condition, Endpoint, Sighting, UnixAddress, parse_address
+from gateway.fleet.endpoint import (
+    Condition,
+    Endpoint,
+    Published,
+    Sighting,
+    UnixAddress,
+    parse_address,
+    parse_socket,
+)
 
 LOOK_EVERY = 0.25
 IDLE_SECONDS = 60.0
@@ -55,12 +64,12 @@ class RosterDiscovery:
     def look(self, publish: Publish) -> None:
         """Publish the roster if it is not the one last seen."""
         try:
-            found = self._path.stat()
-            mark = (found.st_ino, found.st_mtime_ns, found.st_size)
+            stat = self._path.stat()
+            mark = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
             if mark == self._seen:
                 return
-            roster = read(self._path)
-            sightings = [self._sighting(worker) for worker in roster.workers] if roster else []
+            found = read(self._path)
+            sightings = [self._sighting(worker) for worker in found.workers] if found else []
         except FileNotFoundError:
             return
         except (OSError, RosterError, ValueError) as error:
@@ -91,4 +100,9 @@ def endpoint_of(worker: WorkerRecord) -> Endpoint:
         api_key=worker.api_key,
         max_in_flight=worker.max_in_flight,
         idle_seconds=IDLE_SECONDS,
+        published=None if worker.published is None else _published(worker.published),
     )
+
+
+def _published(at: roster.Published) -> Published:
+    return Published(parse_socket(at.events), parse_socket(at.replay), at.tokenizer)

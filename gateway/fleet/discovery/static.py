@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.fleet.discovery.base import Publish
-from gateway.fleet.endpoint import Address, Condition, Endpoint, Sighting
+from gateway.fleet.endpoint import Address, Condition, Endpoint, Published, Sighting
 from gateway.fleet.health import Card, ProbeError, list_cards, open_client
 
 PROBE_EVERY_UP = 5.0
@@ -35,6 +35,7 @@ class Server:
     max_in_flight: int
     api_key: str | None = None
     models: Mapping[str, str] = field(default_factory=dict)
+    published: Published | None = None
 
 
 Probe = Callable[[Server], Awaitable[tuple[Card, ...]]]
@@ -159,6 +160,7 @@ class StaticDiscovery:
             api_key=server.api_key,
             max_in_flight=server.max_in_flight,
             idle_seconds=server.idle_seconds,
+            published=server.published,
         )
         sighting = Sighting(endpoint, condition, is_another=is_another)
         news = self._sightings.get(server.id) != sighting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from engines.launch.errors import ArgumentRefused
 from engines.launch.gpus import Gpu
 from engines.launch.model import Model
 from engines.launch.spec import Facts, WorkerSpec, worker_spec
+from engines.roster import Published
 
 SOCKET = Path("/run/c/tiny-0.sock")
 LOCAL = Model("/models/m", Path("/models/m"))
@@ -199,3 +201,29 @@ def test_every_public_name_is_asked_for_by_the_first_which_vllm_puts_into_its_an
 )
 def test_a_worker_is_given_hardly_more_than_it_runs(args, most):
     assert spec({"args": list(args)}).max_in_flight == most
+
+
+SOCKETS = (Path("/run/c/tiny-0.kve"), Path("/run/c/tiny-0.kvr"))
+
+
+def test_a_worker_that_is_to_publish_does_so_on_private_sockets_and_says_where():
+    made = spec(publishes=SOCKETS)
+    told = json.loads(made.argv[made.argv.index("--kv-events-config") + 1])
+    assert (told["endpoint"], told["replay_endpoint"]) == (f"ipc://{SOCKETS[0]}", f"ipc://{SOCKETS[1]}")
+    assert told["enable_kv_cache_events"] is True
+    assert made.published == Published(told["endpoint"], told["replay_endpoint"], "/models/m")
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, {}),
+        ({}, {"publishes": SOCKETS, "model": Model("a/b", None)}),
+        ({"args": ["--kv-events-config={}"]}, {"publishes": SOCKETS}),
+    ],
+    ids=["not asked", "without a folder", "the operator's own"],
+)
+def test_nobody_is_told_of_what_is_not_published_so(changes, found):
+    made = spec(changes, **found)
+    assert made.published is None
+    assert "--kv-events-config" not in made.argv
