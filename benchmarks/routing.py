@@ -1,20 +1,27 @@
 """What choosing a replica costs: `python -m benchmarks.routing`.
 
-Each policy over 1, 8 and 64 replicas that hold a few calls each: the choice and what is noted with it, for one call
+Each policy, and `scored` with `prefix_source: events` where the packages of the extra `precise` are, over 1, 8 and 64 replicas that hold a few calls each: the choice and what is noted with it, for one call
 after the other. The least of many repeats is shown, as in `benchmarks.hot_path`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
 from benchmarks.hot_path import least
-from gateway.balancer import POLICIES
+from engines.bundled import model_path
+from gateway.balancer import POLICIES, Policy
+from gateway.balancer.scored import Scored
 from gateway.core.call import Call, Envelope, Principal, Tier
 from gateway.core.outcome import Usage
-from gateway.fleet.endpoint import Condition, Endpoint, UnixAddress
+from gateway.fleet.cached import Follower, Followers
+from gateway.fleet.cached.events import Batch, BlockStored
+from gateway.fleet.catalog import Catalog
+from gateway.fleet.endpoint import Condition, Endpoint, Published, Sighting, UnixAddress
 from gateway.fleet.load import Load
 from gateway.fleet.replica import Replica
 
@@ -26,9 +33,9 @@ def replicas(count: int) -> list[Replica]:
     """Replicas that hold one to four calls, and said what their load is."""
     made = []
     for number in range(count):
-        endpoint = Endpoint(
-            f"engine-{number}", UnixAddress("/nowhere"), "vllm", (("m", "m"),), None, 128, 60.0
-        )
+        nowhere = UnixAddress("/nowhere")
+        published = Published(nowhere, nowhere, str(model_path()))
+        endpoint = Endpoint(f"engine-{number}", nowhere, "vllm", (("m", "m"),), None, 128, 60.0, published)
         replica = Replica(endpoint, Condition.READY)
         replica.in_flight = 1 + number % 4
         replica.saw(Load(running=2.0, waiting=0.0, kv_usage=0.5), 0.0)
@@ -47,9 +54,32 @@ def calls(size_bytes: int) -> list[Call]:
     return made
 
 
-def measure(name: str, count: int, size_bytes: int, repeats: int) -> float:
+class _Told(Follower):
+    """Of an engine that has one block, which is nobody's."""
+
+    def start(self) -> None:
+        """Know it."""
+        self.is_connected = True
+        self.blocks.take(Batch(0.0, [BlockStored([1], list(range(16)), 16)]))
+
+
+def by_events(members: list[Replica]) -> Scored:
+    """The policy `scored` where engines say what they have, its tokenizer loaded."""
+    from gateway.balancer.precise import Knowledge  # noqa: PLC0415 - an extra
+
+    catalog = Catalog()
+    catalog.publish("here", [Sighting(each.endpoint, Condition.READY) for each in members])
+    followers = Followers(catalog, _Told)
+    followers.sweep()
+    knowledge = Knowledge(followers, lambda work, done: done(work()), lambda principal, _: principal.tenant)
+    knowledge.prepare()
+    return Scored(knowledge)
+
+
+def measure(made: Callable[[list[Replica]], Policy], count: int, size_bytes: int, repeats: int) -> float:
     """CPU seconds of one choice, what is noted of it, and what is learnt at the end of the call."""
-    policy, members, asked = POLICIES[name](), replicas(count), calls(size_bytes)
+    members, asked = replicas(count), calls(size_bytes)
+    policy = made(members)
     usage = Usage(size_bytes // 4, 64, size_bytes // 8)
 
     def once() -> None:
@@ -67,8 +97,13 @@ def main(
 ) -> None:
     """Measure every policy."""
     print(f"µs per choice, {size} bytes of prompt" + "".join(f"{count:>8}" for count in REPLICAS))
-    for name in POLICIES:
-        figures = [measure(name, count, size, repeats) * 1e6 for count in REPLICAS]
+    makers: dict[str, Callable[[list[Replica]], Policy]] = {
+        name: lambda _, policy=policy: policy() for name, policy in POLICIES.items()
+    }
+    if find_spec("tokenizers") is not None and find_spec("jinja2") is not None:
+        makers["scored, prefix_source: events"] = by_events
+    for name, made in makers.items():
+        figures = [measure(made, count, size, repeats) * 1e6 for count in REPLICAS]
         print(f"{name:<37}" + "".join(f"{value:8.2f}" for value in figures))
 
 

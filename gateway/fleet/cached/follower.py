@@ -31,7 +31,7 @@ REPLAY_SECONDS = 5.0
 ASKINGS = 2
 """How often the same is asked for: what was published just before we were listening may need a second question."""
 CONNECT_SECONDS = 2.0
-SOONEST, LATEST = 0.25, 5.0
+SOONEST, LATEST = 0.25, 1.0
 """Seconds between two tries to connect: doubled each time. An engine that starts is connected to soon after."""
 _END = (1 << 64) - 1
 
