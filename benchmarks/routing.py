@@ -76,6 +76,10 @@ def by_events(members: list[Replica]) -> Scored:
     return Scored(knowledge)
 
 
+def _plain(policy: Callable[[], Policy]) -> Callable[[list[Replica]], Policy]:
+    return lambda _: policy()
+
+
 def measure(made: Callable[[list[Replica]], Policy], count: int, size_bytes: int, repeats: int) -> float:
     """CPU seconds of one choice, what is noted of it, and what is learnt at the end of the call."""
     members, asked = replicas(count), calls(size_bytes)
@@ -97,9 +101,7 @@ def main(
 ) -> None:
     """Measure every policy."""
     print(f"µs per choice, {size} bytes of prompt" + "".join(f"{count:>8}" for count in REPLICAS))
-    makers: dict[str, Callable[[list[Replica]], Policy]] = {
-        name: lambda _, policy=policy: policy() for name, policy in POLICIES.items()
-    }
+    makers = {name: _plain(policy) for name, policy in POLICIES.items()}
     if find_spec("tokenizers") is not None and find_spec("jinja2") is not None:
         makers["scored, prefix_source: events"] = by_events
     for name, made in makers.items():
