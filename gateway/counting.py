@@ -11,6 +11,7 @@ from collections.abc import Callable
 from config import secret_files
 from config.paths import Paths
 from config.schema import Config, Redis
+from gateway.allowances import allowances_of
 from gateway.ratelimit.base import Counters
 from gateway.ratelimit.memory import MemoryCounters
 from gateway.ratelimit.shared.census import Census
@@ -23,9 +24,11 @@ class CountingError(Exception):
 
 
 def is_shared(config: Config) -> bool:
-    """Whether limits are counted for several gateways together."""
+    """Whether limits are counted for several gateways together: where it is said so, and where they have to be."""
     store = config.limits.store
-    return store == "valkey" or (store == "auto" and config.redis is not None)
+    if store != "auto":
+        return store == "valkey"
+    return config.redis is not None or (config.server.workers > 1 and bool(allowances_of(config)))
 
 
 def counters_of(

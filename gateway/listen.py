@@ -37,7 +37,9 @@ def listen(address: str) -> Iterator[Listener]:
     """Listen on `HOST:PORT` or `unix:/path` in this block. Raises `ListenError`."""
     try:
         listener = (
-            _unix(Path(address.removeprefix("unix:"))) if address.startswith("unix:") else _tcp(address)
+            _unix(Path(address.removeprefix("unix:")))
+            if address.startswith("unix:")
+            else _tcp(address, is_shared=False)
         )
     except OSError as error:
         raise ListenError(address, error.strerror or str(error), error.errno) from error
@@ -49,13 +51,31 @@ def listen(address: str) -> Iterator[Listener]:
             Path(address.removeprefix("unix:")).unlink(missing_ok=True)
 
 
-def _tcp(address: str) -> Listener:
+@contextlib.contextmanager
+def listen_again(address: str) -> Iterator[Listener]:
+    """Listen on `HOST:PORT` beside other sockets of ours that listen there: the kernel spreads connections over them.
+
+    Raises `ListenError`.
+    """
+    try:
+        listener = _tcp(address, is_shared=True)
+    except OSError as error:
+        raise ListenError(address, error.strerror or str(error), error.errno) from error
+    try:
+        yield listener
+    finally:
+        listener.socket.close()
+
+
+def _tcp(address: str, *, is_shared: bool) -> Listener:
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
     family, kind, protocol, _, where = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in KEEPALIVE.items():  # a connection has them from the socket that accepted it
             if hasattr(socket, name):

@@ -64,8 +64,8 @@ class Limits(Section):
     store: Literal["auto", "memory", "valkey"] = Field(
         "auto",
         description="Where is counted. memory: in each gateway for itself. valkey: in the server of `redis`, for all "
-        "gateways together; without `redis`, in a Valkey that `cascadia up` runs itself. auto: valkey where there is "
-        "`redis`, else memory.",
+        "gateways together; without `redis`, in a Valkey of our own. auto: valkey where there is "
+        "`redis`, or limits and several gateway processes, else memory.",
     )
     without_store: Literal["share", "refuse"] = Field(
         "share",

@@ -94,6 +94,17 @@ class Config(Section):
         check_models(value)
         return value
 
+    @model_validator(mode="after")
+    def _processes_count_together(self) -> Config:
+        if self.server.workers > 1 and self.limits.store == "memory":
+            raise contradiction(
+                f"'limits.store' is memory and 'server.workers' is {self.server.workers}",
+                why="each process would count for itself, and all together let through as many times the limit",
+                hint="leave limits.store out: limits are then counted for all processes together",
+                below=("limits", "store"),
+            )
+        return self
+
     @field_validator("engines", "upstreams")
     @classmethod
     def _names_are_unique(cls, value: tuple[_Named, ...]) -> tuple[_Named, ...]:

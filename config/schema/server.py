@@ -18,6 +18,10 @@ class Server(Section):
     admin_listen: Listen = Field(
         "127.0.0.1:8001", description="Address of metrics and administration; keep it on loopback."
     )
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(
+        1,
+        description="Gateway processes on these addresses. Limits are counted for all of them together.",
+    )
     insecure_listen: bool = Field(
         default=False, description="Allow a listen address other than loopback without TLS in front."
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
@@ -15,19 +15,49 @@ from gateway.fleet.replica import Replica
 _READY, _NOT_READY = 200, 503
 
 
-def router(
+class Standing(NamedTuple):
+    """`reason` says why the gateway is not ready; `None` when it is. `detail` names models and replicas."""
+
+    reason: str | None
+    detail: dict[str, Any]
+
+
+def standing(
     catalog: Catalog,
     *,
     is_draining: Callable[[], bool],
     is_recording: Callable[[], bool] = lambda: True,
     clock: Callable[[], float],
-    detailed: bool,
     limits: Callable[[], dict[str, Any]] = dict,
-) -> APIRouter:
-    """`/livez` and `/readyz`; `detailed` names models and replicas, for the admin listener only.
+) -> Standing:
+    """How this process stands now.
 
     `is_recording` says whether usage can be written down. `limits` says where limits are counted: a server that does
     not answer makes no gateway unready, it serves on.
+    """
+    return Standing(
+        _unready(catalog, is_draining=is_draining(), is_recording=is_recording()),
+        {
+            "models": {pool.model: _counts(pool.members) for pool in catalog.pools()},
+            "replicas": [_replica(replica, clock()) for replica in catalog.replicas()],
+            "limits": limits(),
+        },
+    )
+
+
+async def _as_it_is(standing: Standing) -> Standing:
+    return standing
+
+
+def router(
+    stand: Callable[[], Standing],
+    *,
+    detailed: bool,
+    together: Callable[[Standing], Awaitable[Standing]] = _as_it_is,
+) -> APIRouter:
+    """`/livez` and `/readyz`; `detailed` names models and replicas, for the admin listener only.
+
+    `together` makes of this process's standing that of the service.
     """
     routes = APIRouter()
 
@@ -37,25 +67,22 @@ def router(
 
     @routes.get("/readyz")
     async def readyz() -> JSONResponse:
-        is_ready, reason = _readiness(catalog, is_draining=is_draining(), is_recording=is_recording())
-        content: dict[str, Any] = {"status": "ready" if is_ready else "not ready", "reason": reason}
-        if detailed:
-            content["models"] = {pool.model: _counts(pool.members) for pool in catalog.pools()}
-            content["replicas"] = [_replica(replica, clock()) for replica in catalog.replicas()]
-            content["limits"] = limits()
-        return JSONResponse(content, status_code=_READY if is_ready else _NOT_READY)
+        reason, detail = await together(stand())
+        content = {"status": "ready" if reason is None else "not ready", "reason": reason}
+        return JSONResponse(
+            {**content, **detail} if detailed else content,
+            status_code=_READY if reason is None else _NOT_READY,
+        )
 
     return routes
 
 
-def _readiness(catalog: Catalog, *, is_draining: bool, is_recording: bool) -> tuple[bool, str | None]:
+def _unready(catalog: Catalog, *, is_draining: bool, is_recording: bool) -> str | None:
     if is_draining:
-        return False, "draining"
+        return "draining"
     if not is_recording:
-        return False, "usage cannot be recorded"
-    if not serving(catalog.replicas()):
-        return False, "no engine is ready"
-    return True, None
+        return "usage cannot be recorded"
+    return None if serving(catalog.replicas()) else "no engine is ready"
 
 
 def _counts(members: Iterable[Replica]) -> dict[str, int]:

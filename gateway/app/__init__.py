@@ -6,13 +6,17 @@ modules build, `lifespan` runs it from the first socket to the last.
 
 from gateway.app.assembly import build
 from gateway.app.background import follow
+from gateway.app.berth import Berth, Entrance
 from gateway.app.data_plane import rules_of
 from gateway.app.gateway import Gateway
-from gateway.app.lifespan import Started, run
+from gateway.app.lifespan import LEAVE, Started, run
 from gateway.app.servers import server_of
 from gateway.app.stop import Stop, until_drained
 
 __all__ = [
+    "LEAVE",
+    "Berth",
+    "Entrance",
     "Gateway",
     "Started",
     "Stop",

@@ -14,7 +14,8 @@ from config.schema import Config
 from gateway.administration import audit_log, token_file
 from gateway.allowances import allowances_of
 from gateway.api.admin.door import Door
-from gateway.app.control_plane import administration_of, health_of, public_of
+from gateway.app.company import company_of
+from gateway.app.control_plane import administration_of, health_of, public_of, standing_of
 from gateway.app.data_plane import admission_of, guard_of, isolation_of, proxy_of
 from gateway.app.engines import discoveries_of, scraper_of
 from gateway.app.gateway import Gateway
@@ -38,6 +39,7 @@ from gateway.proxy.asgi import AsgiDriver
 from gateway.proxy.aside import Aside, OneThread
 from gateway.ratelimit.limiter import Limiter
 from gateway.ratelimit.shared.counters import SharedCounters
+from gateway.seat import ALONE, Seat, share_of
 from gateway.transport import Http1
 
 DISTRIBUTION = "cascadia-gateway"
@@ -53,17 +55,19 @@ def build(
     aside: Aside | None = None,
     sink: Sink | None = None,
     now: Callable[[], float] = time.time,
+    seat: Seat = ALONE,
 ) -> Gateway:
     """Connect the parts that `config` asks for. Opens no socket. `rng` gives request ids; one of its own by default.
 
     `aside` reads large bodies; by default one thread, which the first of them starts. `sink` takes the records of the
     ledger, and a spool is emptied into the database; without one there is no ledger. `now` gives Unix
-    seconds for them and for budgets.
+    seconds for them and for budgets. `seat` says which of several processes this is.
 
     Raises `KeyFileError` when the API keys cannot be read, `DirectoryConflict` when they contradict `config`,
     `SecretFileError` when an upstream's key or the database's or Redis's password cannot be read, `CountingError` when
     the certificates of Redis cannot, `MissingPackage` when what `admission.prefix_source` needs is not installed.
     """
+    whole, config = config, share_of(config, seat)
     aside = aside or OneThread()
     chance = rng or random.Random()  # noqa: S311 - request ids are names and no secrets: a system call less each
     registry = CollectorRegistry()
@@ -77,7 +81,7 @@ def build(
     admission = admission_of(config, clock, metrics.queues, prefixes)
     database = database_of(config, paths)
     identity = identity_of(config, paths, database)
-    records = records_of(config, sink, database, catalog, clock=clock, now=now, rng=chance)
+    records = records_of(config, paths, sink, database, catalog, clock=clock, now=now, rng=chance, seat=seat)
     allowances = allowances_of(config)
     counters = counters_of(config, paths, clock=clock, wall=now, rng=chance)
     limiter = Limiter(allowances, counters)
@@ -106,6 +110,7 @@ def build(
         limiter=limiter if allowances else None,
         aside=aside,
         isolation=isolation,
+        seat=seat,
         clock=clock,
         rng=chance,
         on_end=ended,
@@ -120,7 +125,12 @@ def build(
         registry.register(prefixes.metrics(catalog, admission))
     registry.register(Refused(lambda: identity.refusals.counts))
     metrics.watch(catalog, admission, gauges_of(proxy, guard, watchdog, recorder, door), clock=clock)
-    health = health_of(catalog, proxy, records.ledger, counters, clock=clock)
+    stand = standing_of(catalog, proxy, records.ledger, counters, clock=clock)
+    inside_guard = guard_of(config, "unix:", clock, rng)
+    company = company_of(seat, registry, stand, catalog, proxy, recorder, inside_guard, clock=clock, now=now)
+    if company is not None:
+        door.spread = company.spread
+    health = health_of(stand, company)
     return Gateway(
         config=config,
         proxy=proxy,
@@ -146,7 +156,7 @@ def build(
             ),
         ),
         admin=administration_of(
-            config,
+            whole,
             door,
             identity,
             catalog,
@@ -154,7 +164,7 @@ def build(
             recorder,
             database,
             health,
-            registry,
+            registry if company is None else company.registry,
             own_version(),
             clock=clock,
             now=now,
@@ -171,6 +181,9 @@ def build(
         drain=records.drain,
         clerk=records.clerk,
         reconciling=records.reconciling,
+        adoption=records.adoption,
+        seat=seat,
+        company=company,
     )
 
 

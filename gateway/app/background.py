@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine
 
 from gateway import memory
 from gateway.app.gateway import Gateway
@@ -16,11 +16,12 @@ from gateway.auth.directory.directory import Directory
 from gateway.auth.private import KeyFileError
 from gateway.core.errors import StoreUnavailable
 from gateway.fleet.catalog import Catalog
-from gateway.fleet.discovery.base import Discovery
+from gateway.fleet.discovery.base import Discovery, Publish
 from gateway.fleet.scraper import Scraper
 from gateway.observe.reconciling import RECONCILE_EVERY, Reconciling
 from gateway.proxy.proxy import SWEEP_EVERY
 from gateway.ratelimit.shared.counters import SharedCounters
+from gateway.seat import Seat, sighted
 
 KEYS_EVERY = 2.0
 """Seconds between two looks at the key file: a revoked key stops working in less than 5 s."""
@@ -34,20 +35,24 @@ log = logging.getLogger(__package__)
 
 def background_of(gateway: Gateway) -> list[Coroutine[None, None, None]]:
     """The work of each task, in the order in which they start."""
-    work = [discovery.watch(_publish(gateway.catalog, discovery)) for discovery in gateway.discoveries]
-    work += [
-        _sweep(gateway),
-        _scrape(gateway.scraper, gateway.prefixes),
-        gateway.watchdog.beat(),
-        _anchor(gateway.audit),
+    work = [
+        discovery.watch(_publish(gateway.catalog, discovery, gateway.seat))
+        for discovery in gateway.discoveries
     ]
+    work += [_sweep(gateway), _scrape(gateway.scraper, gateway.prefixes), gateway.watchdog.beat()]
+    if not gateway.seat.number:  # one of several processes says it for all
+        work.append(_anchor(gateway.audit))
     if gateway.identity.directory is not None:
         work.append(follow(gateway.identity.directory))
     if gateway.drain is not None:
         work.append(gateway.drain.run())
+    if gateway.adoption is not None:
+        work.append(gateway.adoption.run())
     if gateway.reconciling is not None:
         work.append(_reconcile(gateway.reconciling))
     work += [each() for each in gateway.identity.followers]
+    if gateway.company is not None:
+        work.append(gateway.company.writer.run())
     if isinstance(gateway.counters, SharedCounters):
         work.append(gateway.counters.run())
     if gateway.budgets is not None:
@@ -64,12 +69,12 @@ async def for_ever(work: Coroutine[None, None, None]) -> None:
         signal.raise_signal(signal.SIGTERM)
 
 
-def _publish(catalog: Catalog, discovery: Discovery) -> Callable[[Sequence[object]], None]:
-    return lambda sightings: catalog.publish(discovery.name, sightings)  # type: ignore[arg-type]
+def _publish(catalog: Catalog, discovery: Discovery, seat: Seat) -> Publish:
+    return lambda sightings: catalog.publish(discovery.name, sighted(sightings, seat))
 
 
 async def _sweep(gateway: Gateway) -> None:
-    limit = memory.limit_bytes()
+    limit = memory.limit_bytes() / gateway.seat.of
     while True:
         await asyncio.sleep(SWEEP_EVERY)
         with contextlib.suppress(OSError):  # no file descriptor is left to look with: it stays as it was

@@ -20,6 +20,7 @@ from gateway.api.admin import usage as admin_usage
 from gateway.api.admin.build import admin_app
 from gateway.api.admin.door import Door
 from gateway.api.control import public_app
+from gateway.app.company import Company
 from gateway.explain import Recorder
 from gateway.fleet.catalog import Catalog
 from gateway.identity import Identity
@@ -33,23 +34,30 @@ if TYPE_CHECKING:
     from fastapi import APIRouter, FastAPI
 
 
-def health_of(
+def standing_of(
     catalog: Catalog,
     proxy: Proxy,
     ledger: Ledger | None,
     counters: Counters,
     *,
     clock: Callable[[], float],
-) -> partial[APIRouter]:
-    """Makes the routes of health: `detailed=True` for operators, `detailed=False` for anybody."""
+) -> Callable[[], health.Standing]:
+    """Says how this process stands."""
     return partial(
-        health.router,
+        health.standing,
         catalog,
         is_draining=lambda: proxy.is_leaving,
         is_recording=lambda: ledger is None or not ledger.is_full,
         clock=clock,
         limits=partial(_where_limits_are_counted, counters),
     )
+
+
+def health_of(stand: Callable[[], health.Standing], company: Company | None) -> partial[APIRouter]:
+    """Makes the routes of health: `detailed=True` for operators, `detailed=False` for anybody."""
+    if company is None:
+        return partial(health.router, stand)
+    return partial(health.router, stand, together=company.together)
 
 
 def public_of(

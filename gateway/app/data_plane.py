@@ -26,6 +26,7 @@ from gateway.proxy.hosts import ANY, Hosts
 from gateway.proxy.isolation import Isolation, Share
 from gateway.proxy.proxy import Proxy, Timeouts
 from gateway.ratelimit.limiter import Limiter
+from gateway.seat import Seat
 from gateway.transport import Http1
 
 
@@ -40,6 +41,7 @@ def proxy_of(
     limiter: Limiter | None,
     aside: Aside,
     isolation: Isolation,
+    seat: Seat,
     clock: Callable[[], float],
     rng: random.Random,
     on_end: OnEnd,
@@ -59,7 +61,7 @@ def proxy_of(
             total=timeouts.total,
         ),
         max_body_bytes=most,
-        max_held_bytes=max(memory.limit_bytes() // memory.HELD_SHARE, most),
+        max_held_bytes=max(memory.limit_bytes() // memory.HELD_SHARE // seat.of, most),
         clock=clock,
         rng=rng,
         on_end=on_end,

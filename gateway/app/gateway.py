@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from config.schema import Config
 from gateway.admission import Admission
+from gateway.app.company import Company
 from gateway.app.prefixes import Prefixes
 from gateway.audit import AuditLog
 from gateway.budgets import Budgets
@@ -18,6 +19,7 @@ from gateway.identity import Identity
 from gateway.ledger import Ledger
 from gateway.ledger.clerk.clerk import Clerk
 from gateway.ledger.drain import Drain
+from gateway.ledger.places import Adoption
 from gateway.observe.reconciling import Reconciling
 from gateway.observe.watchdog import Watchdog
 from gateway.proxy.asgi import AsgiDriver
@@ -26,6 +28,7 @@ from gateway.proxy.guard import Guard
 from gateway.proxy.proxy import Proxy
 from gateway.ratelimit.base import Counters
 from gateway.ratelimit.limiter import Limiter
+from gateway.seat import Seat
 from gateway.store import Database
 from gateway.transport import Http1
 
@@ -67,9 +70,16 @@ class Gateway:
     clerk: Clerk | None
     """Started by the first that `drain` asks of it."""
     reconciling: Reconciling | None
+    adoption: Adoption | None
+    """Moves what other processes left; `None` where there never were any."""
+    seat: Seat
+    company: Company | None
+    """`None` for a process that is alone."""
 
     def sweep(self) -> None:
         """End what has waited too long; to be called every `SWEEP_EVERY` seconds."""
         self.proxy.sweep()
         self.guard.sweep()
         self.admin_guard.sweep()
+        if self.company is not None:
+            self.company.guard.sweep()

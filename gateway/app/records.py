@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from config.paths import Paths
 from config.schema import Config
@@ -15,6 +17,7 @@ from gateway.ledger.clerk.clerk import Clerk
 from gateway.ledger.clerk.words import Task
 from gateway.ledger.drain import Drain
 from gateway.ledger.ledger import Sink
+from gateway.ledger.places import Adoption, Make, first_free, is_shared
 from gateway.ledger.reconcile import Reconciler
 from gateway.ledger.rows import Kept
 from gateway.ledger.spool import Spool
@@ -23,6 +26,7 @@ from gateway.observe.ledger import LedgerMetrics
 from gateway.observe.reconciling import Reconciling
 from gateway.ratelimit.allowance import Allowances
 from gateway.ratelimit.base import Counters
+from gateway.seat import Seat, share_of
 from gateway.store import Database
 
 
@@ -35,18 +39,27 @@ class Records:
     clerk: Clerk | None = None
     reconciling: Reconciling | None = None
     metrics: LedgerMetrics | None = None
+    adoption: Adoption | None = None
+    """Where other processes have spools too, or had."""
 
 
 def spool_of(config: Config, paths: Paths) -> Spool | None:
     """Where records go first, not open; `None` where usage is not recorded."""
-    ledger = config.ledger
-    if not ledger.enabled:
-        return None
-    return Spool(paths.ledger, reserve_bytes=ledger.reserve_bytes, most_bytes=ledger.max_spool_bytes)
+    return _maker(config)(paths.ledger) if config.ledger.enabled else None
+
+
+def first_free_spool(config: Config, paths: Paths, seat: Seat) -> Spool | None:
+    """The same for one of several processes, open. Raises `SpoolError`."""
+    return first_free(paths.ledger, _maker(share_of(config, seat))) if config.ledger.enabled else None
+
+
+def _maker(config: Config) -> Make:
+    return partial(Spool, reserve_bytes=config.ledger.reserve_bytes, most_bytes=config.ledger.max_spool_bytes)
 
 
 def records_of(
     config: Config,
+    paths: Paths,
     sink: Sink | None,
     database: Database,
     catalog: Catalog,
@@ -54,8 +67,12 @@ def records_of(
     clock: Callable[[], float],
     now: Callable[[], float],
     rng: random.Random,
+    seat: Seat,
 ) -> Records:
-    """A ledger that writes to `sink`. A clerk empties a spool into `database`; engines are asked whether it is right."""
+    """A ledger that writes to `sink`. A clerk empties a spool into `database`; engines are asked whether it is right.
+
+    They are not asked where several processes call them: what an engine counts is the work of all.
+    """
     if sink is None:
         return Records()
     wanted = config.ledger
@@ -63,15 +80,22 @@ def records_of(
     if not isinstance(sink, Spool):
         return Records(ledger)
     kept = Kept(wanted.retention_days * DAY, wanted.daily_retention_days * DAY)
-    clerk = Clerk(Task(str(sink.folder), database.place, kept))
+
+    def clerk_of(folder: Path) -> Clerk:
+        return Clerk(Task(str(folder), database.place, kept))
+
+    clerk = clerk_of(sink.folder)
     drain = Drain(sink, ledger, clerk, clock=clock)
     reconciler = Reconciler(ledger)
     return Records(
         ledger,
         drain,
         clerk,
-        Reconciling(catalog, reconciler, clock=clock),
+        Reconciling(catalog, reconciler, clock=clock) if seat.is_alone else None,
         LedgerMetrics(ledger, sink, drain, clerk, reconciler),
+        None
+        if seat.is_alone and not is_shared(paths.ledger)
+        else Adoption(paths.ledger, sink.folder, _maker(config), clerk_of, clock=clock, now=now, rng=rng),
     )
 
 

@@ -32,6 +32,18 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         self.is_up.set()
 
+    def stop_accepting(self) -> None:
+        """Take no new connection; those that are open stay."""
+        for each in self.servers:
+            each.close()
+
+    def connected(self) -> asyncio.Protocol:
+        """A protocol for a connection that was accepted elsewhere."""
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn calls it
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to `Stop`."""

@@ -22,20 +22,27 @@ class Stop:
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
+        self.to_leave = asyncio.Event()
+        """Another process takes this one's seat."""
         self.at_once = asyncio.Event()
 
     @contextlib.contextmanager
-    def on_signals(self) -> Iterator[Stop]:
-        """Listen to SIGTERM and SIGINT in this block."""
+    def on_signals(self, leave: signal.Signals | None = None) -> Iterator[Stop]:
+        """Listen to SIGTERM and SIGINT in this block, and to the one that says to `leave`."""
         former = {
             number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)
         }
         loop = asyncio.get_running_loop()
         for number in former:
             loop.add_signal_handler(number, self._ask)
+        if leave is not None:
+            loop.add_signal_handler(leave, self.to_leave.set)
         try:
             yield self
         finally:
+            if leave is not None:
+                loop.remove_signal_handler(leave)
+                signal.signal(leave, signal.SIG_IGN)  # it leaves
             for number, handler in former.items():
                 loop.remove_signal_handler(number)
                 signal.signal(number, handler)

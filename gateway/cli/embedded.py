@@ -1,4 +1,4 @@
-"""The Valkey that `cascadia up` runs itself, for shared counts without a server of the operator's.
+"""The Valkey that we run ourselves, for shared counts without a server of the operator's.
 
 It listens on a unix socket in the data folder and on no port, keeps nothing on disk, and ends with its parent. This file
 is also what becomes the server: `python -m gateway.cli.embedded PARENT_PID PROGRAM ARGUMENT...`.
@@ -29,8 +29,10 @@ _LONGEST_PATH: Final = 107
 
 
 def is_wanted(config: Config) -> bool:
-    """Whether `up` is to run one."""
-    return config.limits.store == "valkey" and config.redis is None
+    """Whether we are to run one: limits are counted for several gateways, and there is no server of the operator's."""
+    from gateway.counting import is_shared
+
+    return config.redis is None and is_shared(config)
 
 
 def role(paths: Paths, parent: int) -> Role:
@@ -65,7 +67,7 @@ def program() -> Path:
 
 def _missing(cause: str) -> Failure:
     return Failure(
-        f"limits.store is valkey and {cause}",
+        f"limits are to be counted in a Valkey of our own, and {cause}",
         fix="name a Redis or Valkey server with redis.url, or count in the gateway with limits.store: memory",
         next_command="cascadia doctor",
     )

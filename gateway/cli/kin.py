@@ -24,12 +24,12 @@ def _prctl(option: int, argument: int, name: str) -> None:
         raise OSError(ctypes.get_errno(), f"prctl({name})")
 
 
-def end_with_parent(parent: int) -> None:
-    """Have the kernel send this process SIGTERM when its parent dies, so that a killed `up` leaves nobody behind."""
-    _prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), "PR_SET_PDEATHSIG")
+def end_with_parent(parent: int, number: signal.Signals = signal.SIGTERM) -> None:
+    """Have the kernel send this process a signal when its parent dies, so that a killed `up` leaves nobody behind."""
+    _prctl(_PR_SET_PDEATHSIG, int(number), "PR_SET_PDEATHSIG")
     if os.getppid() != parent:
         # It died before the line above: nobody will send the signal.
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
 
 
 def adopt_orphans() -> None:

@@ -44,6 +44,17 @@ Listen = Annotated[
         show_default=False,
     ),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        min=1,
+        max=64,
+        help="Gateway processes on that address. Default: 1.",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only data and errors.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colours. NO_COLOR and TERM=dumb do the same.")]

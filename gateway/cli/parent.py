@@ -57,11 +57,14 @@ Spawn = Callable[[Role], Awaitable[asyncio.subprocess.Process]]
 
 async def spawn(role: Role) -> asyncio.subprocess.Process:
     """Start a child in a session of its own: Ctrl-C reaches the parent alone, which orders the drain."""
-    # The snapshot in --config already holds what the variables said; applied again they would beat the options.
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("CASCADIA_")}
     return await asyncio.create_subprocess_exec(
-        *role.argv, env=environ, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+        *role.argv, env=environment(), stdin=asyncio.subprocess.DEVNULL, start_new_session=True
     )
+
+
+def environment() -> dict[str, str]:
+    """A child's: the snapshot in its --config holds what our variables said, and applied again they would beat the options."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("CASCADIA_")}
 
 
 class Child:
@@ -107,7 +110,7 @@ class Child:
             is_first = False
             pause = self._backoff.after(lived)
             self._say(
-                f"{self.role.name}  ended unasked with {_ending(code)}; starting it again in {pause:.1f} s"
+                f"{self.role.name}  ended unasked with {ending(code)}; starting it again in {pause:.1f} s"
             )
             if await self._stopped_within(pause):
                 return code
@@ -145,7 +148,8 @@ def _is_final(code: int, *, settled: bool) -> bool:
     return code in {ExitCode.USAGE, ExitCode.CONFIG} or not settled
 
 
-def _ending(code: int) -> str:
+def ending(code: int) -> str:
+    """An exit code in words."""
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 

@@ -10,7 +10,7 @@ import typer
 
 from gateway.cli.exits import ExitCode
 from gateway.cli.failure import Failure
-from gateway.cli.options import APP, ConfigFile, DataDir, Listen, Quiet
+from gateway.cli.options import APP, ConfigFile, DataDir, Listen, Quiet, Workers
 from gateway.cli.output import Voice
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def up(
             show_default=False,
         ),
     ] = None,
+    workers: Workers = None,
     quiet: Quiet = False,
 ) -> int:
     """Start everything on this machine: engine workers, the gateway, and an API key at the first start.
@@ -60,11 +61,14 @@ def up(
     Serves what cascadia.yaml or the options name; with neither, the small bundled model. With upstreams alone no engine
     is started. Ctrl-C drains: running answers are finished first. A second Ctrl-C ends at once.
     """
+    from config.load import Override
     from gateway.cli.setting import load_setting
 
     voice = Voice(quiet=quiet)
     _refuse_stray(engine_args or [])
     overrides = _overrides(listen, model, upstream or [], engine_args or [])
+    if workers is not None:
+        overrides.append(Override(("server", "workers"), workers, "--workers"))
     setting = load_setting(config, data_dir, voice, overrides)
     if not setting.config.engines and not setting.config.upstreams:
         overrides.append(_bundled(engine_args or []))
@@ -82,6 +86,10 @@ def up(
         from gateway.cli.together import run_together
 
         return run_together(setting, voice)
+    if setting.config.server.workers > 1:
+        from gateway.cli.several import serve_several
+
+        return serve_several(setting, voice, lambda: load_setting(config, data_dir, voice, overrides))
     from gateway.cli.serving import serve
 
     return serve(setting, voice)

@@ -45,6 +45,10 @@ class SpoolError(Exception):
     """The spool cannot be opened. The text says which and why."""
 
 
+class SpoolTaken(SpoolError):
+    """Another process has it."""
+
+
 class Spool:
     """The spool in `folder`, of this process alone. Whoever opens it closes it, then releases it."""
 
@@ -175,7 +179,7 @@ class Spool:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self.release()
-            raise SpoolError(f"{self.folder} belongs to another process that runs") from error
+            raise SpoolTaken(f"{self.folder} belongs to another process that runs") from error
 
     def _save(self, left: list[bytes]) -> bool:
         """Give what was only in the slate a segment of its own. Whether there was any."""

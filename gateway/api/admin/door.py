@@ -22,6 +22,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.types import Message
 
+from gateway.api.admin.together import of_all
 from gateway.api.admin.unknown import UnknownCallers
 from gateway.api.callers import credential_of
 from gateway.api.errors import answer
@@ -40,6 +41,7 @@ from gateway.core.errors import (
     InvalidRequest,
     Unauthenticated,
 )
+from gateway.siblings.spread import Spread
 
 MAX_BODY_BYTES = 64 * 1024
 READING = frozenset({"GET", "HEAD"})
@@ -98,7 +100,9 @@ class AdminRoute(APIRoute):
         is_scoped = bool((self.openapi_extra or {}).get(_SCOPED))
 
         async def handle(request: Request) -> Response:
-            return await self.door.pass_through(request, inner, role, action, is_scoped=is_scoped)
+            spread = self.door.spread
+            asked = inner if spread is None else of_all(spread, self.path_format, inner)
+            return await self.door.pass_through(request, asked, role, action, is_scoped=is_scoped)
 
         return handle
 
@@ -136,6 +140,8 @@ class Door:
         self._unknown = UnknownCallers(clock)
         self.denied = 0
         """Calls that were turned away since the start."""
+        self.spread: Spread | None = None
+        """Asks the other processes of this service; `None` where there is no other."""
 
     def route_class(self) -> type[AdminRoute]:
         """The class of the routes behind this door."""

@@ -104,20 +104,34 @@ class Stories(BaseModel):
     next_cursor: str | None
 
 
+class Placed(Stories):
+    """The same with the place of each, for a sibling that puts the pages of all processes together."""
+
+    places: list[int]
+
+
 def router(
     route_class: type[AdminRoute],
     recorder: Recorder,
     *,
     clock: Callable[[], float],
     wall_clock: Callable[[], float],
+    tells_places: bool = False,
 ) -> APIRouter:
-    """The routes. `clock` is the monotonic one of the records, `wall_clock` gives Unix seconds."""
+    """The routes. `clock` is the monotonic one of the records, `wall_clock` gives Unix seconds.
+
+    With `tells_places` the listing says the place of each call too.
+    """
     routes = APIRouter(prefix="/admin/requests", route_class=route_class, tags=["requests"])
 
     def offset() -> float:
         return wall_clock() - clock()
 
-    @routes.get("", openapi_extra=needs(Role.VIEWER, "requests.list"))
+    @routes.get(
+        "",
+        openapi_extra=needs(Role.VIEWER, "requests.list"),
+        response_model=Placed if tells_places else Stories,
+    )
     async def list_requests(
         tenant: str | None = None,
         key: str | None = None,
@@ -138,9 +152,10 @@ def router(
 
         page = await recorder.page(wanted, limit=limit, before=_place(cursor))
         at = offset()
-        return Stories(
+        return Placed(
             data=[_story(record, at) for _, record in page.records],
             next_cursor=None if page.next is None else str(page.next),
+            places=[place for place, _ in page.records],
         )
 
     @routes.get("/{request_id}", openapi_extra=needs(Role.VIEWER, "requests.read"))
