@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
+from time import monotonic
 from typing import Annotated
 
 import typer
@@ -71,7 +72,9 @@ def by_events(members: list[Replica]) -> Scored:
     catalog.publish("here", [Sighting(each.endpoint, Condition.READY) for each in members])
     followers = Followers(catalog, _Told)
     followers.sweep()
-    knowledge = Knowledge(followers, lambda work, done: done(work()), lambda principal, _: principal.tenant)
+    knowledge = Knowledge(
+        followers, lambda work, done: done(work()), lambda principal, _: principal.tenant, clock=monotonic
+    )
     knowledge.prepare()
     return Scored(knowledge)
 

@@ -77,7 +77,7 @@ def build(
     transport = Http1(connect_seconds=config.timeouts.connect, clock=clock)
     catalog = Catalog(on_gone=transport.forget, clock=clock, routes=routes_of(config))
     isolation = isolation_of(config, paths)
-    prefixes = prefixes_of(config, catalog, isolation)
+    prefixes = prefixes_of(config, catalog, isolation, clock=clock)
     admission = admission_of(config, clock, metrics.queues, prefixes)
     database = database_of(config, paths)
     identity = identity_of(config, paths, database)

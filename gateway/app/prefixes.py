@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -55,7 +56,9 @@ class Prefixes:
         )
 
 
-def prefixes_of(config: Config, catalog: Catalog, isolation: Isolation) -> Prefixes | None:
+def prefixes_of(
+    config: Config, catalog: Catalog, isolation: Isolation, *, clock: Callable[[], float]
+) -> Prefixes | None:
     """What `admission.prefix_source: events` asks for; `None` with any other. Raises `MissingPackage`."""
     if config.admission.prefix_source != "events":
         return None
@@ -69,4 +72,4 @@ def prefixes_of(config: Config, catalog: Catalog, isolation: Isolation) -> Prefi
 
     aside = OneThread()
     followers = Followers(catalog)
-    return Prefixes(followers, Knowledge(followers, aside.run, isolation.salt), aside)
+    return Prefixes(followers, Knowledge(followers, aside.run, isolation.salt, clock=clock), aside)

@@ -112,6 +112,8 @@ class Scored:
             guessed, told = self._guessed(replica, call), self._said(replica, call)
             self.prefixes.sent(replica, self._blocks(call))
             prompt = self._prompt(call)
+            if told is not None and self._told is not None:
+                self._told.sent(replica)
             self._chain_of = self._told_of = self._told = None  # or its body would be kept
         else:
             prompt = estimates.prompt(call)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -92,7 +93,7 @@ class Watching:
         catalog.publish("test", [Sighting(endpoint, Condition.READY)])
         self.aside = OneThread()
         self.followers = Followers(catalog)
-        self.knowledge = Knowledge(self.followers, self.aside.run, _no_salt)
+        self.knowledge = Knowledge(self.followers, self.aside.run, _no_salt, clock=time.monotonic)
         (self.replica,) = catalog.replicas()
 
     @property

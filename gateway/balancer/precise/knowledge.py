@@ -9,6 +9,7 @@ from gateway.balancer.precise.reader import Readers
 from gateway.balancer.precise.tokens import Prompt, Run
 from gateway.core.call import Call, Principal
 from gateway.fleet.cached import Blocks, Followers
+from gateway.fleet.cached.blocks import Sharing
 from gateway.fleet.replica import Replica
 
 MOST_BYTES = 1 << 20
@@ -21,7 +22,7 @@ SaltOf = Callable[[Principal, str], str | None]
 class Told:
     """One call's prompt, compared with what engines have. Made once a call, and dropped with the choice."""
 
-    __slots__ = ("_call", "_followers", "_found", "_prompts", "_salt", "_salt_of")
+    __slots__ = ("_call", "_clock", "_followers", "_found", "_prompts", "_salt", "_salt_of")
 
     def __init__(
         self,
@@ -30,8 +31,10 @@ class Told:
         prompts: Callable[[int], Prompt | None],
         salt: str | None,
         salt_of: SaltOf,
+        clock: Callable[[], float],
     ) -> None:
         self._call = call
+        self._clock = clock
         self._followers = followers
         self._prompts = prompts
         self._salt = salt
@@ -51,10 +54,17 @@ class Told:
         prompt = self._found[size]
         if prompt is None:
             return None
-        matched = blocks.matched((self._adapter(replica, blocks), self._salt_for(replica)), prompt.chain)
+        matched = blocks.matched(self._sharing(replica, blocks), prompt.chain, self._clock())
         if prompt.is_whole:  # an engine computes at least the last token
             matched = min(matched, max(0, prompt.tokens - 1) // size)
         return matched * size
+
+    def sent(self, replica: Replica) -> None:
+        """The replica gets the call: who comes after it may count on what it will store."""
+        blocks = self._followers.of(replica)
+        prompt = None if blocks is None else self._found.get(blocks.size)
+        if blocks is not None and prompt is not None:
+            blocks.sent(self._sharing(replica, blocks), prompt.chain, self._clock())
 
     @property
     def tokens(self) -> int | None:
@@ -63,6 +73,9 @@ class Told:
             if prompt is not None and prompt.is_whole:
                 return prompt.tokens
         return None
+
+    def _sharing(self, replica: Replica, blocks: Blocks) -> Sharing:
+        return self._adapter(replica, blocks), self._salt_for(replica)
 
     def _salt_for(self, replica: Replica) -> str | None:
         salt = self._salt_of(self._call.principal, replica.endpoint.engine)
@@ -78,10 +91,13 @@ class Told:
 class Knowledge:
     """Looks at calls for one gateway process."""
 
-    def __init__(self, followers: Followers, run: Run, salt_of: SaltOf) -> None:
+    def __init__(
+        self, followers: Followers, run: Run, salt_of: SaltOf, *, clock: Callable[[], float]
+    ) -> None:
         self.followers = followers
         self.readers = Readers(run)
         self._salt_of = salt_of
+        self._clock = clock
 
     def prepare(self) -> None:
         """Load what prompts will be read with."""
@@ -107,4 +123,5 @@ class Knowledge:
             lambda size: reader.prompt(asked, text, size),
             asked.cache_salt,
             self._salt_of,
+            self._clock,
         )

@@ -5,6 +5,7 @@ Those who share prompts with each other (their salt) and each adapter have block
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,10 +20,15 @@ from gateway.fleet.cached.events import (
 
 MOST_BLOCKS = 262_144
 """Of one engine: four million tokens at 16 a block. About 350 bytes each; what comes beyond is not known."""
+SOON_SECONDS = 5.0
+"""How long a block is taken for stored after a prompt with it was sent, until the engine says so."""
+MOST_SOON = 8192
 _FIRST_GROUP = (None, 0)
 _IN_REACH = frozenset({None, "GPU"})
 """Where a block has to be to count: vLLM calls the memory that it computes in GPU, on every machine. Fetching offloaded
 blocks is not free, so they are not counted."""
+
+_NONE: frozenset[int] = frozenset()
 
 Sharing = tuple[str | None, str | None]
 """Adapter and salt."""
@@ -31,7 +37,7 @@ Sharing = tuple[str | None, str | None]
 class Blocks:
     """All that one engine has. `size`: tokens of a block, 0 until one was named."""
 
-    __slots__ = ("_copies", "_groups", "_where", "adapters", "dropped", "size")
+    __slots__ = ("_copies", "_groups", "_soon", "_where", "adapters", "dropped", "size")
 
     def __init__(self) -> None:
         self.size = 0
@@ -42,6 +48,9 @@ class Blocks:
         self._groups: dict[Sharing, set[int]] = {}
         self._copies: dict[BlockHash, int] = {}
         """Of blocks that the engine has more than once, how many more: two calls may compute the same."""
+
+        self._soon: OrderedDict[tuple[Sharing, int], float] = OrderedDict()
+        """What was sent and not told of yet, and until when it is waited for: the first ends first."""
 
     def __repr__(self) -> str:
         return f"<Blocks {len(self._where)} of {self.size} tokens>"
@@ -54,6 +63,7 @@ class Blocks:
         self._where.clear()
         self._groups.clear()
         self._copies.clear()
+        self._soon.clear()
 
     def take(self, batch: Batch) -> None:
         """Take in what one step of the engine did."""
@@ -65,18 +75,34 @@ class Blocks:
             elif isinstance(event, AllBlocksCleared):
                 self.clear()
 
-    def matched(self, sharing: Sharing, chain: Sequence[int]) -> int:
-        """How many of the first blocks of `chain` the engine has."""
-        known = self._groups.get(sharing)
-        if not known or not chain or chain[0] not in known:
+    def sent(self, sharing: Sharing, chain: Sequence[int], now: float) -> None:
+        """The engine is sent a prompt of these blocks: it will have them in a moment, and others that come may count on it."""
+        known, soon = self._groups.get(sharing, _NONE), self._soon
+        for number in chain:
+            if number not in known:
+                soon[sharing, number] = now + SOON_SECONDS
+                soon.move_to_end((sharing, number))
+        while len(soon) > MOST_SOON:
+            soon.popitem(last=False)
+
+    def matched(self, sharing: Sharing, chain: Sequence[int], now: float = 0.0) -> int:
+        """How many of the first blocks of `chain` the engine has, or was just sent."""
+        known, soon = self._groups.get(sharing, _NONE), self._soon
+        while soon and next(iter(soon.values())) <= now:
+            soon.popitem(last=False)
+
+        def has(number: int) -> bool:
+            return number in known or (sharing, number) in soon
+
+        if not chain or not has(chain[0]):
             return 0
-        if chain[-1] in known:
+        if has(chain[-1]):
             return len(chain)
         # An engine drops the last blocks of a prompt before the first: what is there begins at the beginning.
         low, high = 1, len(chain) - 1
         while low < high:
             middle = (low + high + 1) // 2
-            if chain[middle - 1] in known:
+            if has(chain[middle - 1]):
                 low = middle
             else:
                 high = middle - 1

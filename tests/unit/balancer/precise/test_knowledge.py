@@ -14,12 +14,14 @@ from gateway.balancer.work import Work
 from gateway.core.call import Call, Principal
 from gateway.core.outcome import Usage
 from gateway.fleet.cached import Followers
+from gateway.fleet.cached.blocks import SOON_SECONDS
 from gateway.fleet.cached.events import read_batch
 from gateway.fleet.cached.follower import Follower
 from gateway.fleet.catalog import Catalog
 from gateway.fleet.endpoint import Condition, Endpoint, Published, Sighting, TcpAddress, UnixAddress
 from gateway.fleet.replica import Replica
 from tests.support.calls import call
+from tests.support.clock import Clock
 from tests.support.publishing import batch, stored
 
 SIZE = 16
@@ -41,6 +43,7 @@ class World:
 
     def __init__(self, *, models: tuple[tuple[str, str], ...] = (("m", "m"),)) -> None:
         where = Published(UnixAddress("/e"), UnixAddress("/r"), str(model_path()))
+        self.clock = Clock(0.0)
         self.catalog = Catalog()
         self.catalog.publish(
             "test",
@@ -53,7 +56,9 @@ class World:
         )
         self.followers = Followers(self.catalog, Silent)
         self.followers.sweep()
-        self.knowledge = Knowledge(self.followers, lambda work, done: done(work()), self._salt)
+        self.knowledge = Knowledge(
+            self.followers, lambda work, done: done(work()), self._salt, clock=self.clock
+        )
         self.knowledge.prepare()
         self.replicas = list(self.catalog.replicas())
 
@@ -156,6 +161,27 @@ def test_a_policy_goes_where_an_engine_says_it_has_the_prompt() -> None:
     policy.choose(world.replicas, asked)
     work = policy.took(world.replicas[1], asked)
     assert (work.told, work.prefill) == ((size - 1) // SIZE * SIZE, size - (size - 1) // SIZE * SIZE)
+
+
+def test_calls_that_begin_alike_go_together_before_the_engine_says_anything() -> None:
+    world = World()
+    world.stores(
+        0, about("Something else that is long enough to be a block of the size that they have here.")
+    )
+    world.stores(
+        1, about("Something else that is long enough to be a block of the size that they have here.")
+    )
+    policy = Scored(world.knowledge)
+    asked = about(STORY)
+    first = policy.choose(world.replicas, asked)
+    assert first is not None
+    assert policy.took(first, asked).told == 0
+    for _ in range(3):
+        again = about(STORY)
+        assert policy.choose(world.replicas, again) is first
+        assert (policy.took(first, again).told or 0) > 0
+    world.clock.now += SOON_SECONDS + 0.1
+    assert world.cached(about(STORY)) == [0, 0]
 
 
 def test_it_goes_by_guesses_when_those_are_nearer_and_back() -> None:
