@@ -22,7 +22,7 @@ SaltOf = Callable[[Principal, str], str | None]
 class Told:
     """One call's prompt, compared with what engines have. Made once a call, and dropped with the choice."""
 
-    __slots__ = ("_call", "_clock", "_followers", "_found", "_prompts", "_salt", "_salt_of")
+    __slots__ = ("_call", "_clock", "_followers", "_found", "_prompts", "_salt", "_salt_of", "_salts")
 
     def __init__(
         self,
@@ -39,6 +39,7 @@ class Told:
         self._prompts = prompts
         self._salt = salt
         self._salt_of = salt_of
+        self._salts: dict[str, str | None] = {}
         self._found: dict[int, Prompt | None] = {}
 
     def cached(self, replica: Replica) -> int | None:
@@ -78,8 +79,11 @@ class Told:
         return self._adapter(replica, blocks), self._salt_for(replica)
 
     def _salt_for(self, replica: Replica) -> str | None:
-        salt = self._salt_of(self._call.principal, replica.endpoint.engine)
-        return self._salt if salt is None else salt
+        engine = replica.endpoint.engine
+        if engine not in self._salts:
+            salt = self._salt_of(self._call.principal, engine)
+            self._salts[engine] = self._salt if salt is None else salt
+        return self._salts[engine]
 
     def _adapter(self, replica: Replica, blocks: Blocks) -> str | None:
         if not blocks.adapters:

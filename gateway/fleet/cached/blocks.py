@@ -90,12 +90,12 @@ class Blocks:
         known, soon = self._groups.get(sharing, _NONE), self._soon
         while soon and next(iter(soon.values())) <= now:
             soon.popitem(last=False)
+        if not chain or (chain[0] not in known and (sharing, chain[0]) not in soon):
+            return 0
 
         def has(number: int) -> bool:
             return number in known or (sharing, number) in soon
 
-        if not chain or not has(chain[0]):
-            return 0
         if has(chain[-1]):
             return len(chain)
         # An engine drops the last blocks of a prompt before the first: what is there begins at the beginning.
