@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from simulation.world.socket import Socket
 
 SOURCE = "simulation"
+_ROUTES: Mapping[str, Mapping[str, Any]] = {
+    "none": {},
+    "fallback": {"alpha": {"fallbacks": ["beta"], "fall_back_on_context_length": True}},
+    "split": {"alpha": {"split": {"alpha": 3, "beta": 1}}, "beta": {"fallbacks": ["alpha"]}},
+}
 BODY_SECONDS = 8.0
 """How long a client may take to send a body."""
 IDLE_SECONDS = 5.0
@@ -161,6 +166,7 @@ def configuration(settings: Settings) -> Config:
     return Config.model_validate(
         {
             "auth": {"mode": "anonymous"},
+            "models": _ROUTES[settings.route],
             "server": {"max_body_bytes": settings.max_body_bytes, "drain_seconds": settings.drain},
             "timeouts": {
                 "body": BODY_SECONDS,

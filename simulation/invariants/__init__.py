@@ -27,6 +27,6 @@ def judge(schedule: Schedule, history: History) -> Iterator[Violation]:
     for dispatch in history.dispatches:
         dispatches[dispatch.marker].append(dispatch)
     yield from judge_ends(schedule, history, dispatches)
-    yield from judge_dispatches(history, dispatches)
+    yield from judge_dispatches(schedule, history, dispatches)
     for asked in history.asked:
         yield from judge_answers(schedule, asked, dispatches.get(asked.marker, []))

@@ -38,7 +38,7 @@ def judge_answers(schedule: Schedule, asked: Asked, dispatches: Sequence[Dispatc
     if answer.status != OK:
         yield from _judge_error(asked, answer, body)
     elif answer.is_complete:
-        if not any(each.is_complete and _shown(asked, each) == body for each in dispatches):
+        if not any(each.is_complete and _shown(schedule, asked, each) == body for each in dispatches):
             yield Violation(
                 "I2", f"{asked.marker} saw a normal end of what no engine answered: {body[-300:]!r}"
             )
@@ -71,7 +71,7 @@ def _judge_broken(
         error, _, rest = error.partition(b"\n\n")
     elif not is_undisturbed(schedule, asked):  # may have been cut anywhere, in our own error too
         shown = body[: body.rfind(b"\n\n") + 2]
-    if not any(_shown(asked, each).startswith(shown) for each in dispatches):
+    if not any(_shown(schedule, asked, each).startswith(shown) for each in dispatches):
         yield Violation("I2", f"{asked.marker} saw a beginning of no engine's answer: {shown[-300:]!r}")
     if rest or (error and is_undisturbed(schedule, asked) and INTERRUPTED not in error):
         yield Violation("I2", f"{asked.marker} saw something else than our error at the end: {body[at:]!r}")
@@ -92,11 +92,14 @@ def _judge_patience(schedule: Schedule, asked: Asked) -> Iterator[Violation]:
         yield Violation("I10", f"{asked.marker} lost its connection without an answer")
 
 
-def _shown(asked: Asked, dispatch: Dispatch) -> bytes:
-    """What this client may be shown of an answer: under the name it asked for, without what it did not ask for."""
-    shown = dispatch.shown.replace(
-        b'"model":"%b"' % dispatch.model.encode(), b'"model":"%b"' % asked.plan.model.encode()
-    )
+def _shown(schedule: Schedule, asked: Asked, dispatch: Dispatch) -> bytes:
+    """What this client may be shown of an answer: under its model's public name, without what it did not ask for.
+
+    That is the name it asked for, also where that is split; a stand-in's own.
+    """
+    is_split = schedule.settings.route == "split" and asked.plan.model == "alpha"
+    name = asked.plan.model if is_split else dispatch.model.removesuffix("-weights")
+    shown = dispatch.shown.replace(b'"model":"%b"' % dispatch.model.encode(), b'"model":"%b"' % name.encode())
     if asked.plan.stream and not asked.plan.usage:
         events = shown.split(b"\n\n")
         shown = b"\n\n".join([event for event in events if not frames.is_usage(event)])

@@ -7,24 +7,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from gateway.fleet.endpoint import Condition, Endpoint
 from simulation.actors.history import Asked, Dispatch, History
 from simulation.invariants.violation import Violation
+from simulation.schedule import Schedule
 
-MOST = 2
-"""Dispatches of one call that an engine may have worked on. One over a kept connection that died untouched does not
+MOST, MOST_ROUTED = 2, 3
+"""Dispatches of one call that an engine may have worked on, and the same where other models stand in. One over a kept connection that died untouched does not
 count, once, nor does any that was turned away for load."""
 
 
 FATAL = 2
 
 
-def judge_dispatches(history: History, dispatches: Mapping[str, Sequence[Dispatch]]) -> Iterator[Violation]:
+def judge_dispatches(
+    schedule: Schedule, history: History, dispatches: Mapping[str, Sequence[Dispatch]]
+) -> Iterator[Violation]:
     """Judge what the engines got."""
+    most = MOST if schedule.settings.route == "none" else MOST_ROUTED
     known = {asked.marker: asked for asked in history.asked}
     for marker, sent in dispatches.items():
         asked = known.get(marker)
         if asked is None:
             yield Violation("I9", f"an engine was asked for {marker}, which nobody asked")
         else:
-            yield from _judge_repeats(asked, sent)
+            yield from _judge_repeats(asked, sent, most)
     yield from _judge_poison(history)
     for dispatch in history.dispatches:
         problem = _problem(dispatch, history.seen_at(dispatch.sent).get(dispatch.engine))
@@ -71,11 +75,11 @@ def _last_sign(dispatch: Dispatch) -> float:
     return max(socket.read_at, (socket.ended_by_peer or 0.0) if dispatch.is_complete else 0.0)
 
 
-def _judge_repeats(asked: Asked, sent: Sequence[Dispatch]) -> Iterator[Violation]:
+def _judge_repeats(asked: Asked, sent: Sequence[Dispatch], most: int) -> Iterator[Violation]:
     """How often one call was sent, and when."""
     untouched = sum(dispatch.is_reused and dispatch.heard_bytes == 0 for dispatch in sent)
     worked_on = sum(not dispatch.turns_away for dispatch in sent) - min(untouched, 1)
-    if worked_on > MOST:
+    if worked_on > most:
         yield Violation("I3", f"engines may have worked {worked_on} times on {asked.marker}")
     for dispatch in sent:
         if asked.answer is not None and dispatch.sent > asked.answer.began:

@@ -7,6 +7,7 @@ at once would hide most of it, as a client that leaves at once sees nothing of a
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from simulation.schedule.clients import draw_clients
 from simulation.schedule.engines import draw_engines, draw_happenings
@@ -27,7 +28,8 @@ def draw(seed: int) -> Schedule:
     engines = draw_engines(chance.of("engines"), weather)
     happenings = draw_happenings(chance.of("happenings"), weather, engines, BUSY_SECONDS)
     rng = chance.of("settings")
-    settings = _settings(rng, weather)
+    route = chance.of("routes").choice(("none", "none", "fallback", "split"))
+    settings = replace(_settings(rng, weather), route=route)
     if weather.is_on("drain") and rng.random() < 0.6:
         drained = _moment(rng, BUSY_SECONDS)
         happenings.append(Happening(drained, What.DRAIN))

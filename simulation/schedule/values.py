@@ -202,6 +202,8 @@ class Settings:
     ordering: str = "fair"
     limit: str = "fixed"
     when_empty: str = "refuse"
+    route: str = "none"
+    """fallback: `beta` stands in for `alpha`. split: both serve `alpha`, which stands in for `beta`."""
 
 
 @dataclass(frozen=True, slots=True)
