@@ -30,6 +30,7 @@ COLUMNS = (
     ("queue_ms", "bigint"),
     ("first_content_ms", "bigint"),
     ("total_ms", "bigint"),
+    ("asked", "varchar"),
 )
 """Of the table `usage`, with their types."""
 

@@ -42,6 +42,7 @@ def row_of(record: Ended) -> Row:
         record.queue_ms,
         record.first_content_ms,
         record.total_ms,
+        who.asked or None,
     )
 
 

@@ -26,6 +26,13 @@ async def test_a_row_holds_what_the_record_says(database):
     assert (kept["id"], kept["team"], kept["user"], kept["model"]) == ("a", "team", "ann", "näme'\"")
     assert (kept["prompt_tokens"], kept["completion_tokens"], kept["ended"]) == (10, 5, int(AT))
     assert (bool(kept["stream"]), bool(kept["estimated"]), kept["queue_ms"]) == (False, False, None)
+    assert kept["asked"] is None
+
+
+async def test_a_row_names_the_model_that_served_and_the_one_asked_for(database):
+    await store_of(database).add([ended("a", who=who(model="small", asked="chat"))])
+    (kept,) = await all_of(database, "usage")
+    assert (kept["model"], kept["asked"]) == ("small", "chat")
 
 
 async def test_rows_that_come_again_are_counted_once(database):
