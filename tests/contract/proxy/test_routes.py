@@ -265,6 +265,21 @@ class TestFallbacks:
             answer = await ask(gateway)
             assert (answer.status, answer.json()["error"]["code"]) == (503, "model_unavailable")
 
+        async def test_a_stand_in_that_no_engine_of_which_was_asked_counts_nothing(
+            self, gateway, engine, other
+        ) -> None:
+            gateway.parts.catalog.publish(
+                "test",
+                [
+                    Sighting(endpoint(engine.address), Condition.READY),
+                    Sighting(second(other), Condition.DOWN),
+                ],
+            )
+            engine.fault("close", at="arrival", times=1)
+            assert (await ask(gateway)).status == 502
+            gateway.publish(second(other))
+            assert (await ask(gateway, {**PLAIN, "model": "other"})).status == 200
+
         async def test_a_limit_of_the_caller_is_no_reason_to_go_on(self, gateway, other) -> None:
             for _ in range(5):
                 assert (await ask(gateway)).status == 200
