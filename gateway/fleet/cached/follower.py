@@ -169,11 +169,18 @@ class Follower:
     def start(self) -> None:
         """Begin. To be called on the event loop."""
         self._task = asyncio.get_running_loop().create_task(self._follow())
+        self._task.add_done_callback(self._ended)
 
     def close(self) -> None:
         """End."""
         if self._task is not None:
             self._task.cancel()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A follower that ends by itself is a bug: calls go on, by what was sent."""
+        self.is_connected = False
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a prefix cache is not followed any more", exc_info=error, extra={"replica": self.name})
 
     async def _follow(self) -> None:
         pause = SOONEST
@@ -203,6 +210,8 @@ class Follower:
         finally:
             self.feed.lose()
             self._questions = None
+            if not lost.cancel() and not lost.cancelled():
+                lost.exception()  # looked at, or asyncio would log that nobody did
             if self._deadline is not None:
                 self._deadline.cancel()
 

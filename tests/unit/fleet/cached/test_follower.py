@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from gateway.fleet.cached import Follower, Followers
+from gateway.fleet.cached.follower import Feed
 from gateway.fleet.catalog import Catalog
 from gateway.fleet.endpoint import Condition, Endpoint, Published, Sighting, TcpAddress
 from tests.support.publishing import Publisher, batch, stored
@@ -117,3 +120,21 @@ def test_there_is_one_for_each_engine_that_publishes(short_folder: Path) -> None
     assert publish(endpoint("a", where)) == [("a", "followed")]
     assert publish(endpoint("a", other)) == [("a", "left"), ("a", "followed")]
     assert publish() == [("a", "left"), ("a", "left")]
+
+
+async def test_one_that_fails_by_a_fault_of_ours_says_so(
+    short_folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher = Publisher(short_folder)
+    await publisher.start()
+    follower = Follower("r", publisher.where)
+
+    def begin() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Feed, "begin", lambda _: begin())
+    follower.start()
+    await until(lambda: bool(caplog.records))
+    assert "not followed any more" in caplog.text
+    assert not follower.is_connected
+    await publisher.stop()
