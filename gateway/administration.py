@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 
 from config.paths import Paths
-from gateway.audit import AuditLog, Deed
+from gateway.audit import AuditLog
+from gateway.audit.deeds import audited
 from gateway.auth.root import derive, root_secret
-from gateway.auth.tokens import TokenFile
+from gateway.auth.tokens import TokenFile, TokensGone
 
 LOCAL = "local"
 """The actor of what is done on the machine itself, by who may write to the data folder."""
@@ -32,10 +33,13 @@ def audit_log(paths: Paths) -> AuditLog:
 def first_token(paths: Paths) -> Path | None:
     """Make the first admin token at the first start. Where its text is kept, `None` once its owner has moved it.
 
-    Raises `SecretError`, `TokenFileError` and `AuditError`.
+    Raises `SecretError`, `TokenFileError` and `AuditError`; `TokensGone` when there were tokens and their file is missing.
     """
-    if token_file(paths).create_first(paths.first_admin_token):
-        audit_log(paths).append(
-            Deed(actor=LOCAL, role="admin", action="tokens.create", object="tokens/first")
-        )
+    if not paths.admin_tokens.exists():
+        if paths.secret.exists():
+            raise TokensGone(
+                f"{paths.admin_tokens} is missing, and {paths.secret} says that there were admin tokens"
+            )
+        with audited(audit_log(paths), LOCAL, "tokens.create", "tokens/first"):
+            token_file(paths).create_first(paths.first_admin_token)
     return paths.first_admin_token if paths.first_admin_token.exists() else None

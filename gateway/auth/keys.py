@@ -19,7 +19,7 @@ from gateway.auth.directory.contents import EMPTY, Contents, decode, encode
 from gateway.auth.directory.records import DEFAULT, Key, Kind, Secret, Team
 from gateway.auth.directory.store import Edit, Store
 from gateway.auth.keytext import PEPPER_BYTES, Hmac, Mint, is_well_formed
-from gateway.auth.private import KeyFileError, read_private, replace
+from gateway.auth.private import KeyFileError, KeysGone, read_private, replace
 
 __all__ = ["FileStore", "KeyFile", "KeyFileError", "NewKey", "UnknownKey", "find", "is_well_formed"]
 
@@ -73,9 +73,24 @@ class KeyFile:
             return self._add(name, tenant, models)
 
     def create_first(self, name: str = "first") -> NewKey | None:
-        """Make a key if there is no key file yet: the first start. `None` when there is one. Raises `KeyFileError`."""
+        """Make a key if there never was a key file: the first start. `None` when there is one.
+
+        Raises `KeysGone` when there was one, and `KeyFileError`. Who loses the file, or takes it away, gets no new key
+        by a restart.
+        """
         with self._writing():
-            return None if self.path.exists() else self._add(name, DEFAULT, None)
+            return self._add(name, DEFAULT, None) if self.is_first() else None
+
+    def is_first(self) -> bool:
+        """Whether there never was a key file: its pepper is made with it. Raises `KeysGone`."""
+        if self.path.exists():
+            return False
+        if self.pepper_path.exists():
+            raise KeysGone(
+                f"{self.path} is missing, and {self.pepper_path} says that there were keys: "
+                "without them every caller is refused"
+            )
+        return True
 
     def revoke(self, id_or_name: str) -> Key:
         """Revoke a key for good; a revoked one stays as it is. Gateways follow within seconds.

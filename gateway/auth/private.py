@@ -11,6 +11,10 @@ class KeyFileError(Exception):
     """The key file or the pepper cannot be used; the text says which and why."""
 
 
+class KeysGone(KeyFileError):
+    """There were keys once, and their file is not there: whoever starts a gateway then has to say what shall be."""
+
+
 def read_private(path: Path) -> bytes | None:
     """The content of a file that only its owner may read; `None` when there is none. Raises `KeyFileError`."""
     try:

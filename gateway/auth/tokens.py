@@ -37,6 +37,10 @@ class TokenFileError(Exception):
     """The file of admin tokens cannot be used; the text says why."""
 
 
+class TokensGone(TokenFileError):
+    """There were tokens once, and their file is not there."""
+
+
 class UnknownToken(Exception):
     """No token, or more than one, answers to the id or name that was given."""
 

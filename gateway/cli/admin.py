@@ -47,7 +47,7 @@ def create(
 
     voice = Voice(quiet=quiet)
     paths = _paths(config, data_dir, voice)
-    with audited(paths, "tokens.create") as deed:
+    with audited(paths, "tokens.create", "tokens") as deed:
         created = token_file(paths).create(name, Role(role))
         deed.tell(f"tokens/{created.record.id}", after=_as_json(created.record))
     if as_json:
@@ -91,8 +91,7 @@ def revoke(
     voice = Voice(quiet=quiet)
     paths = _paths(config, data_dir, voice)
     try:
-        with audited(paths, "tokens.revoke") as deed:
-            deed.tell(f"tokens/{token}")
+        with audited(paths, "tokens.revoke", f"tokens/{token}") as deed:
             record = token_file(paths).revoke(token)
             deed.tell(f"tokens/{record.id}", after=_as_json(record))
     except UnknownToken as error:

@@ -85,6 +85,8 @@ def create(
     """
     import time
 
+    from gateway.auth.directory.records import Kind
+    from gateway.auth.directory.rules import LOCAL
     from gateway.cli.people import asked, seconds
 
     voice = Voice(quiet=quiet)
@@ -98,13 +100,26 @@ def create(
         "highest_tier": tier,
         "expires_at": None if expires is None else time.time() + seconds(expires),
     }
+    if not asked(config, data_dir, voice, lambda directory: _has_team(directory, team), look=_LOOK):
+        new_team = {"name": team}
+        asked(
+            config,
+            data_dir,
+            voice,
+            lambda directory: directory.create(LOCAL, Kind.TEAM, new_team),
+            look=_LOOK,
+            deed="teams.create",
+            about=team,
+        )
+        voice.say(f"The team {team} is new.")
     created = asked(
         config,
         data_dir,
         voice,
-        lambda directory: _create(directory, fields, voice),
+        lambda directory: directory.create_key(LOCAL, fields),
         look=_LOOK,
         deed="keys.create",
+        about=name,
     )
     _show_new(created, voice, as_json=as_json)
     return ExitCode.OK
@@ -177,7 +192,8 @@ def rotate(
         record, _ = await _one(directory, key)
         return await directory.rotate_key(LOCAL, record.id, overlap=length)
 
-    _show_new(asked(config, data_dir, voice, work, look=_LOOK, deed="keys.rotate"), voice, as_json=as_json)
+    rotated = asked(config, data_dir, voice, work, look=_LOOK, deed="keys.rotate", about=key)
+    _show_new(rotated, voice, as_json=as_json)
     voice.say(f"The old text works for {overlap} more.")
     return ExitCode.OK
 
@@ -200,7 +216,7 @@ def revoke(
         record, _ = await _one(directory, key)
         return await directory.revoke_key(LOCAL, record.id)
 
-    record = asked(config, data_dir, voice, work, look=_LOOK, deed="keys.revoke")
+    record = asked(config, data_dir, voice, work, look=_LOOK, deed="keys.revoke", about=key)
     if as_json:
         print_json(**_as_json(record, "revoked"))
     else:
@@ -208,15 +224,8 @@ def revoke(
     return ExitCode.OK
 
 
-async def _create(directory: Directory, fields: dict[str, Any], voice: Voice) -> NewKey:
-    from gateway.auth.directory.records import Kind
-    from gateway.auth.directory.rules import LOCAL
-
-    team = fields["team"]
-    if team not in directory.contents.teams:
-        await directory.create(LOCAL, Kind.TEAM, {"name": team})
-        voice.say(f"The team {team} is new.")
-    return await directory.create_key(LOCAL, fields)
+async def _has_team(directory: Directory, team: str) -> bool:
+    return team in directory.contents.teams
 
 
 async def _all(directory: Directory) -> list[tuple[Key, str]]:

@@ -30,10 +30,12 @@ def asked(
     *,
     look: str,
     deed: str | None = None,
+    about: str | None = None,
 ) -> _Result:
     """What `work` finds or does. Raises `Failure` for what the directory refuses, with `look` as the next command.
 
-    What changes something is named by its `deed`, and written into the audit log.
+    What changes something is named by its `deed`, and written into the audit log: before it begins with what it is
+    `about`, as it was asked for, then as it went.
     """
     from gateway.cli.auditing import audited
     from gateway.cli.setting import load_setting
@@ -49,12 +51,15 @@ def asked(
     try:
         if deed is None:
             return asyncio.run(run())
-        with audited(setting.paths, deed) as told:
-            told.tell(deed.partition(".")[0])
-            result = asyncio.run(run())
+        kind = deed.partition(".")[0]
+        with audited(setting.paths, deed, kind if about is None else f"{kind}/{about}") as told:
+            try:
+                result = asyncio.run(run())
+            except GatewayError as error:
+                told.outcome = error.code or "error"
+                raise
             record: Any = getattr(result, "record", result)
-            shown = {name: value for name, value in complete(record).items() if name != "secrets"}
-            told.tell(f"{deed.partition('.')[0]}/{record.id}", after=shown)
+            told.tell(f"{kind}/{record.id}", after=shown(record))
             return result
     except GatewayError as error:
         message = error.message.rstrip(".").replace("`", "'")
@@ -104,6 +109,7 @@ def created(
         lambda directory: directory.create(LOCAL, kind, fields),
         look=f"cascadia {kind.value} list",
         deed=f"{kind.value}.create",
+        about=fields["name"],
     )
     if as_json:
         print_json(**plain(complete(record)))
@@ -132,6 +138,7 @@ def set_suspended(
         lambda directory: directory.update(LOCAL, kind, name, {"suspended": suspended}),
         look=f"cascadia {kind.value} list",
         deed=f"{kind.value}.update",
+        about=name,
     )
     if as_json:
         print_json(**plain(complete(record)))
@@ -178,6 +185,11 @@ def complete(record: Any) -> dict[str, Any]:
     import msgspec
 
     return {name: msgspec.to_builtins(getattr(record, name)) for name in record.__struct_fields__}
+
+
+def shown(record: Any) -> dict[str, Any]:
+    """All fields of a record but the digests of a key."""
+    return {name: value for name, value in complete(record).items() if name != "secrets"}
 
 
 def state_of(record: dict[str, Any]) -> str:

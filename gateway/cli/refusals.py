@@ -57,6 +57,18 @@ def _wrong_keys(error: Exception) -> Failure:
     return Failure(str(error), fix=fix, next_command="cascadia keys list", code=ExitCode.CONFIG)
 
 
+def _lost_keys(error: Exception) -> Failure:
+    fix = "restore the file; or begin without the keys that were in it, by making a new one"
+    return Failure(str(error), fix=fix, next_command="cascadia keys create first", code=ExitCode.CONFIG)
+
+
+def _lost_tokens(error: Exception) -> Failure:
+    fix = "restore the file; or begin without the tokens that were in it, by making a new one"
+    return Failure(
+        str(error), fix=fix, next_command="cascadia admin create first --role admin", code=ExitCode.CONFIG
+    )
+
+
 def _two_owners(error: Exception) -> Failure:
     fix = "mend the configuration, or the directory with the configuration as it was"
     return Failure(str(error), fix=fix, next_command="cascadia config show", code=ExitCode.CONFIG)
@@ -108,9 +120,11 @@ def _told(error: Exception, code: ExitCode) -> Failure:
 
 _TRANSLATIONS: tuple[tuple[str, str, Callable[[Any], Failure]], ...] = (
     ("config.problems", "ConfigErrors", _wrong_config),
+    ("gateway.auth.private", "KeysGone", _lost_keys),
     ("gateway.auth.private", "KeyFileError", _wrong_keys),
     ("gateway.auth.directory.contents", "DirectoryConflict", _two_owners),
     ("gateway.auth.root", "SecretError", _no_admin),
+    ("gateway.auth.tokens", "TokensGone", _lost_tokens),
     ("gateway.auth.tokens", "TokenFileError", _no_admin),
     ("gateway.audit.log", "AuditError", _no_admin),
     ("gateway.ledger.spool", "SpoolError", _no_spool),

@@ -24,12 +24,13 @@ def keys(setting: Setting) -> Iterator[Finding]:
     file = key_file(setting.config, setting.paths)
     try:
         valid = [record for record in file.records() if record.revoked_at is None]
+        is_first = setting.config.identity.store == "file" and file.is_first()
         if file.path.exists():
             file.pepper()
     except KeyFileError as error:
         yield Finding("API keys", Level.FAIL, str(error), f"ls -l {file.path} {file.pepper_path}")
         return
-    if not file.path.exists():
+    if is_first:
         yield Finding("API keys", Level.OK, "none yet; the first start makes one")
     elif not valid:
         yield Finding("API keys", Level.WARN, "all keys are revoked", "cascadia keys create NAME")

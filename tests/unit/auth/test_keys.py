@@ -16,6 +16,7 @@ from gateway.auth.callers import Keys
 from gateway.auth.directory.contents import Contents
 from gateway.auth.directory.directory import Directory
 from gateway.auth.keys import FileStore, KeyFile, KeyFileError, UnknownKey, is_well_formed
+from gateway.auth.private import KeysGone
 from gateway.auth.refusal import Refusals
 from gateway.core.errors import Unauthenticated
 
@@ -319,3 +320,11 @@ def test_a_key_file_of_the_first_version_still_opens_the_gates(file):
     assert (principal.tenant, principal.models) == ("lab", frozenset({"tiny"}))
     file.create("new")  # writes the file anew, in its present form
     assert FileKeys(file).authenticate(text.encode()) == principal
+
+
+def test_no_first_key_is_made_where_there_were_keys(file):
+    file.create_first()
+    file.path.unlink()
+    with pytest.raises(KeysGone, match=r"keys\.json is missing"):
+        file.create_first()
+    assert not file.path.exists()
