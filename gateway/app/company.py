@@ -45,6 +45,10 @@ class Company:
     """Where `inside` is served."""
     seats: int
 
+    def drained(self) -> set[str]:
+        """Replicas that an operator drained, as the other processes have it."""
+        return {id_ for note in notes.told(self.writer.folder).notes for id_ in note.drained}
+
     async def together(self, standing: Standing) -> Standing:
         """How the service stands, of which `standing` is this process's part."""
         return Standing(*await self.writer.together(standing.reason, standing.detail, self.seats))

@@ -41,7 +41,7 @@ def gauges_of(proxy: Proxy, guard: Guard, watchdog: Watchdog, recorder: Recorder
         Gauge("cascadia_connections", "Open connections of clients.", lambda: len(guard)),
         Gauge(
             "cascadia_event_loop_lag_seconds",
-            "The longest that the event loop was late since the last scrape.",
+            "The longest that the event loop was late in the last half minute.",
             watchdog.worst_lag,
         ),
     ]

@@ -178,17 +178,27 @@ async def _running(
     company = gateway.company
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(Stop().on_signals(None if company is None else LEAVE))
+        doors = list(zip(servers, [each.socket for each in entrances], strict=True))
+        running: list[asyncio.Task[None]] = []
+        if company is not None:
+            # First: an order to all processes reaches this one before it has anything to say.
+            inside = stack.enter_context(listen(f"unix:{company.socket}"))
+            private = server_of(company.inside, guarded_protocol(company.guard))
+            running.append(asyncio.create_task(private.serve(sockets=[inside.socket])))
+            await private.is_up.wait()
+            gateway.catalog.keep_drained(company.drained())
         tasks = [asyncio.create_task(for_ever(work)) for work in background_of(gateway)]
         if joins:
             await _until_known(gateway)
-        doors = list(zip(servers, [each.socket for each in entrances], strict=True))
+        running += [asyncio.create_task(server.serve(sockets=[door])) for server, door in doors]
         if company is not None:
-            inside = stack.enter_context(listen(f"unix:{company.socket}"))
-            doors.append((server_of(company.inside, guarded_protocol(company.guard)), inside.socket))
-        running = [asyncio.create_task(server.serve(sockets=[door])) for server, door in doors]
+            doors.append((private, inside.socket))
         try:
             for server, _ in doors:
                 await server.is_up.wait()
+            if company is not None:
+                company.writer.is_joining = False
+                await company.writer.leave()
             taking = [
                 asyncio.create_task(for_ever(take_over(entrance.others, server.connected)))
                 for server, entrance in zip(servers, entrances, strict=True)
@@ -201,9 +211,8 @@ async def _running(
                 server.should_exit = True
             await asyncio.gather(*running)
             if company is not None:
-                await (
-                    company.writer.leave()
-                )  # the last word: what was counted since the one before counts too
+                # The last word: what was counted since the note before counts too.
+                await company.writer.leave()
             gateway.scraper.close()
             if gateway.prefixes is not None:
                 gateway.prefixes.close()

@@ -109,6 +109,11 @@ class Catalog:
                 replica.condition = self._in_force(id_, seen)
         self.on_change()
 
+    def keep_drained(self, ids: Iterable[str]) -> None:
+        """Take these as drained from when they are first seen: an operator said so to another process of this service."""
+        for id_ in ids:
+            self._drained.setdefault(id_, Condition.READY)
+
     def _in_force(self, id_: str, seen: Condition) -> Condition:
         if id_ not in self._drained:
             return seen

@@ -16,6 +16,8 @@ from collections.abc import Callable
 
 BEAT_SECONDS = 0.1
 HELD_UP_SECONDS = 0.25
+REMEMBERED_SECONDS = 30.0
+"""How long a lag is told at least. Twice as long at most: who asks every quarter of a minute misses none, nor does a second one."""
 _DEEPEST = 20
 """Frames of a stack that are shown, the innermost ones."""
 
@@ -30,7 +32,8 @@ class Watchdog:
         self._beaten_at = clock()
         self._watched = threading.get_ident()
         self._over = threading.Event()
-        self._worst = 0.0
+        self._worst = self._former = 0.0
+        self._turned_at = clock()
         self._thread = threading.Thread(target=self._listen, name="watchdog", daemon=True)
 
     async def beat(self) -> None:
@@ -44,13 +47,14 @@ class Watchdog:
                 now = self._clock()
                 self._worst = max(self._worst, now - self._beaten_at - BEAT_SECONDS)
                 self._beaten_at = now
+                if now - self._turned_at > REMEMBERED_SECONDS:
+                    self._former, self._worst, self._turned_at = self._worst, 0.0, now
         finally:
             self._over.set()
 
     def worst_lag(self) -> float:
-        """The longest that the loop was late since the last time this was asked, in seconds."""
-        worst, self._worst = self._worst, 0.0
-        return max(0.0, worst)
+        """The longest that the loop was late in the last `REMEMBERED_SECONDS` or up to twice as long, in seconds."""
+        return max(0.0, self._worst, self._former)
 
     def _listen(self) -> None:
         told = 0.0

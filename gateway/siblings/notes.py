@@ -31,6 +31,8 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     seat: int
     pid: int
     at: float
+    is_joining: bool = False
+    """It takes no connection of clients yet."""
     is_leaving: bool = False
     """Another takes its seat: it finishes what it has, and takes no new connection."""
     reason: str | None = None

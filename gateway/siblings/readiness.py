@@ -18,10 +18,10 @@ class Readiness(NamedTuple):
 def together(own: Note, others: Sequence[Note], seats: int, now: float) -> Readiness:
     """The worst of `own`, as it is now, and of what the others said last.
 
-    One that leaves is no part of it, unless all do: another has its seat. A seat that is empty for the moment makes no service unready, since
+    One that leaves is no part of it, unless all do: another has its seat. Nor is one that takes no connection yet. A seat that is empty for the moment makes no service unready, since
     the others take its connections; it is in the detail.
     """
-    parts = [each for each in (own, *others) if not each.is_leaving] or [own]
+    parts = [each for each in (own, *others) if not (each.is_leaving or each.is_joining)] or [own]
     reasons = {each.seat: _reason(each, own, now) for each in parts}
     worst = next(
         (f"{why} (process {seat})" for seat, why in sorted(reasons.items()) if why is not None), None

@@ -31,7 +31,7 @@ class Service(Collector):
         own = figures.read(self._registry.collect())
         yield from figures.metrics(notes.figures_of([own, *[note.figures for note in others]], told.former))
         now = self._clock()
-        up = 1 + sum(not note.is_leaving and now - note.at <= STALE for note in others)
+        up = 1 + sum(not (note.is_leaving or note.is_joining) and now - note.at <= STALE for note in others)
         yield GaugeMetricFamily(
             "cascadia_gateway_processes", "Gateway processes that this service is to have.", value=self._seats
         )

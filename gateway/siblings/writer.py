@@ -45,6 +45,8 @@ class Writer:
         self.folder = folder
         self.name = f"{seat}-{pid}"
         """See `Note.name`."""
+        self.is_joining = True
+        """See `Note`; until its owner says otherwise."""
         self.is_leaving = False
         self._seat = seat
         self._pid = pid
@@ -81,6 +83,7 @@ class Writer:
             seat=self._seat,
             pid=self._pid,
             at=self._clock(),
+            is_joining=self.is_joining,
             is_leaving=self.is_leaving,
             reason=stand.reason,
             detail=stand.detail,

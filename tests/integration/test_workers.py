@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import tempfile
+import threading
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.product import FREE_PORT, Product, up
+from tests.support.product import FREE_PORT, Product, until, up
 from tests.support.simulated import simulated
 
 SEATS = 3
@@ -161,6 +163,53 @@ def test_a_killed_process_takes_nothing_of_the_others_with_it(folder: Path) -> N
             return sum(line["requests"] for line in lines) == ends.total()
 
         product.until(recorded, seconds=SECONDS, every=0.5)
+
+
+def test_one_order_reaches_all_also_those_that_come_later(folder: Path) -> None:
+    with service(folder) as product, admin(product) as client:
+        [replica] = client.get("/admin/replicas").json()["data"]
+        assert replica["max_in_flight"] == 128  # the shares of all, as if there was one
+        assert client.post(f"/admin/replicas/{replica['id']}/drain").json()["drained"]
+        assert {ask(product).status_code for _ in range(12)} == {503}
+        time.sleep(1.5)  # until what was said is in a note
+        before = pids(product)
+        psutil.Process(before[0]).kill()
+        product.until(lambda: pids(product).get(0) not in {before[0], None}, seconds=SECONDS, every=0.2)
+        assert {ask(product).status_code for _ in range(12)} == {503}
+        assert not client.post(f"/admin/replicas/{replica['id']}/undrain").json()["drained"]
+        assert {ask(product).status_code for _ in range(12)} == {200}
+        hung = psutil.Process(pids(product)[1])
+        hung.suspend()
+        try:
+            # What the kernel gave to its socket is taken from there by the others.
+            assert {ask(product).status_code for _ in range(20)} == {200}
+            product.until(
+                lambda: "not heard of" in str(readiness(product)["reason"]), seconds=SECONDS, every=0.5
+            )
+        finally:
+            hung.resume()
+
+
+def test_a_killed_parent_leaves_nobody_and_what_runs_is_finished(folder: Path) -> None:
+    path = folder / "api.sock"
+    with service(folder, "", "--sim-itl-ms", "100", "--sim-tokens", "12", listen=f"unix:{path}") as product:
+        ends: list[bool] = []
+
+        def streamed() -> None:
+            with product.client() as client:
+                answer = client.post("/chat/completions", json={**BODY, "max_tokens": 12, "stream": True})
+                ends.append(answer.text.endswith("data: [DONE]\n\n"))
+
+        threads = [threading.Thread(target=streamed) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        product.until(lambda: product.metric("cascadia_requests_in_flight") == len(threads), seconds=SECONDS)
+        product.processes()
+        product.process.kill()
+        for thread in threads:
+            thread.join(SECONDS)
+        assert ends == [True] * len(threads)
+        until(lambda: not product.left(), seconds=SECONDS, what=lambda: str(product.left()))
 
 
 def test_limits_are_those_of_the_service(folder: Path) -> None:

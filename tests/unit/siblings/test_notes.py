@@ -96,6 +96,12 @@ def test_one_that_leaves_is_no_part_of_the_service():
     assert ready(note(0, 10, reason="draining", is_leaving=True)).reason == "draining (process 0)"
 
 
+def test_one_that_takes_no_connection_yet_makes_no_service_unready():
+    found = ready(note(0, 10), note(1, 11, reason="no engine is ready", is_joining=True), note(2, 12))
+    assert found.reason is None
+    assert states(found) == ["ready", "starting", "ready"]
+
+
 def test_calls_and_limits_of_a_replica_are_the_sums():
     def detail(ready, calls, *, ejected):
         replica = {"id": "tiny-0", "ejected": ejected, "in_flight": calls, "max_in_flight": 8}
