@@ -23,7 +23,7 @@ class Admission(Section):
         description="Part of the slots that a lower tier has while higher ones wait; 0 lets it starve. For fair.",
     )
     reserve: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)] = Field(
-        0.05,
+        0.1,
         description="Most of a model's slots that are kept free, when they were missed, for tenants that ask for less "
         "than their share; 0: none. For fair.",
     )
