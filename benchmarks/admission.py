@@ -28,6 +28,8 @@ from gateway.fleet.replica import Replica
 MODEL = "bench"
 FOR_EVER = 1e12
 TENANTS = 50
+RESERVE = 0.1
+"""As the configuration has it."""
 _BODY = b'{"model":"bench","messages":[]}' * 30
 _USAGE = Usage(240, 16, 0)
 
@@ -61,6 +63,7 @@ class Rig:
             clock=time.monotonic,
             ordering=partial(_ordering, ordering),
             bounds=Bounds(2 * waiting + 64),
+            reserve=RESERVE if ordering == "fair" else 0.0,
         )
         rng = random.Random(1)
         self._calls = [_call(rng) for _ in range(997)]
@@ -83,7 +86,9 @@ class Rig:
 
     def round(self) -> None:
         """One request comes, one is over, one is granted."""
-        self._come()
+        found = self._come()
+        if isinstance(found, Lease):  # of what is kept free
+            self._held.append(found)
         self._held.pop(self._number % len(self._held)).release(Ended.WELL, _USAGE)
 
     def come_and_go(self) -> None:
@@ -91,6 +96,8 @@ class Rig:
         found = self._come()
         if isinstance(found, Ticket):
             found.cancel()
+        else:
+            found.release(Ended.UNJUDGED)
 
 
 def _ordering(name: str) -> Ordering:

@@ -91,7 +91,7 @@ class Admission:
         if not queue:
             candidates = pool.candidates(now)
             if candidates:
-                if queue.reserve.is_empty or self._may_have(queue, call, candidates, now):
+                if queue.reserve.is_empty or self._may_have(queue, call, now):
                     lease = self._lease(queue, call, candidates)
                     if lease is not None:
                         return lease
@@ -140,10 +140,11 @@ class Admission:
                 queue.evict(ticket, "no_replica", no_replica(queue.pool))
             self._policies.pop(model, None)
 
-    def _may_have(self, queue: Queue, call: Call, candidates: Sequence[Replica], now: float) -> bool:
+    @staticmethod
+    def _may_have(queue: Queue, call: Call, now: float) -> bool:
         """Whether `call` may have one of the slots that are free now."""
         kept = queue.reserve.kept(_slots(queue), now)
-        return not kept or _has_more_free(candidates, kept) or queue.ordering.is_modest(call, queue.slots)
+        return not kept or _free(queue, now) > kept or queue.ordering.is_modest(call, queue.slots)
 
     def _overtaking(self, queue: Queue, call: Call, now: float) -> Lease | None:
         """A slot that is kept free, for a modest call: those that wait may not have it."""
@@ -155,6 +156,7 @@ class Admission:
         known, self._limits = self._limits, {}
         for queue in self._queues.values():
             queue.slots = 0
+            queue.free = None
             paces = [
                 pace for replica in queue.pool.members if (pace := replica.pace.token.known()) is not None
             ]
@@ -195,7 +197,7 @@ class Admission:
         queue.evict_expired(now)
         kept = 0 if queue.reserve.is_empty else queue.reserve.kept(_slots(queue), now)
         while ticket := queue.next():
-            if kept and not _has_more_free(queue.pool.candidates(now), kept):
+            if kept and _free(queue, now) <= kept:
                 modest = queue.next_modest()
                 if modest is None:
                     return
@@ -238,9 +240,24 @@ class Admission:
         replica = policy.choose(candidates, call)
         if replica is None:
             return None
+        if queue.free is not None:
+            queue.free -= 1
         choice, work = policy.choice, policy.took(replica, call)
         charged = queue.charge(call, cost)
         return Lease(replica, pool.members[replica], call, queue, charged, self._released, choice, work)
+
+    def _got_back(self, replica: Replica) -> list[Queue]:
+        """Count a slot of `replica` as free. The queues in which somebody may wait for it."""
+        waiting = []
+        for public, _ in replica.endpoint.models:
+            queue = self._queues.get(public)
+            if queue is None:
+                continue
+            if queue.free is not None and replica.in_flight < replica.limit:
+                queue.free += 1
+            if queue:
+                waiting.append(queue)
+        return waiting
 
     def _released(self, lease: Lease, ended: Ended, usage: Usage | None) -> None:
         replica = lease.replica
@@ -259,7 +276,7 @@ class Admission:
             replica.refused(self._clock())
         elif ended is Ended.FAILED:
             replica.failed(self._clock())
-        waiting = [queue for public, _ in replica.endpoint.models if (queue := self._queues.get(public))]
+        waiting = self._got_back(replica)
         if len(waiting) > 1:  # the higher tier goes first, then who expires first, whichever model it is for
             waiting.sort(key=_urgency)
         for queue in waiting:
@@ -273,14 +290,13 @@ def _slots(queue: Queue) -> int:
     return queue.slots
 
 
-def _has_more_free(candidates: Sequence[Replica], kept: int) -> bool:
-    """Whether more than `kept` slots are free."""
-    for replica in candidates:
-        if replica.has_room():
-            kept -= replica.limit - replica.in_flight
-            if kept < 0:
-                return True
-    return False
+def _free(queue: Queue, now: float) -> int:
+    """How many slots of the pool are free, as of the last sweep and of what its queue gave and got back since."""
+    free = queue.free
+    if free is None:
+        free = sum([r.limit - r.in_flight for r in queue.pool.candidates(now) if r.has_room()])
+        queue.free = free
+    return free
 
 
 def _urgency(queue: Queue) -> tuple[int, float]:

@@ -65,6 +65,7 @@ class Queue:
         "_tiers",
         "_tokens",
         "_watch",
+        "free",
         "has_changed",
         "is_served",
         "ordering",
@@ -81,6 +82,8 @@ class Queue:
         self.reserve = reserve
         self.slots = 0
         """Of all replicas, as of the last sweep."""
+        self.free: int | None = None
+        """Of these, the ones that are free; `None`: not counted since the last sweep."""
         self.seconds_per_token = 0.0
         """Of answers, as of the last sweep; 0 when not known."""
         self.ordering = ordering
