@@ -26,7 +26,8 @@ from config.schema import Config
 from gateway.app import build
 from gateway.auth.keys import KeyFile
 from gateway.fleet.endpoint import Condition, Endpoint, Sighting, UnixAddress
-from gateway.observe.logs import CallLog, LineWriter, as_json
+from gateway.observe.calls import CallLog
+from gateway.observe.logs import LineWriter, as_json
 from gateway.proxy.edge import EdgeProtocol, edge_protocol
 from gateway.transport import http1
 
@@ -67,13 +68,14 @@ class Wire(asyncio.Transport):
         """Do nothing."""
 
 
-class Upstream(http1.Http1):
+class Upstream:
     """Connections to an engine that are there at once."""
 
     connection: http1.Connection
     wire: Wire
 
-    def _start(self, endpoint: Endpoint, connection: http1.Connection) -> None:  # noqa: ARG002 - http1's signature
+    def connect(self, _: Endpoint, connection: http1.Connection) -> None:
+        """Be connected."""
         self.connection, self.wire = connection, Wire()
         connection.connection_made(self.wire)
 
@@ -85,7 +87,8 @@ class Rig:
         paths = Paths(folder)
         self.key = KeyFile(paths.keys, paths.pepper, time.time).create("bench").text
         gateway = build(config or Config(), paths, on_end=CallLog(LineWriter(log), as_json).on_end)
-        self.upstream = gateway.proxy.transport = Upstream(connect_seconds=1.0)
+        self.upstream = Upstream()
+        gateway.proxy.transport = http1.Http1(connect_seconds=1.0, connect=self.upstream.connect)
         endpoint = Endpoint(
             id="engine-0",
             address=UnixAddress("/nowhere"),

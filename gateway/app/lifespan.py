@@ -29,6 +29,7 @@ from gateway.core.errors import StoreUnavailable
 from gateway.fleet.pool import serving
 from gateway.listen import listen
 from gateway.observe import logs
+from gateway.observe.calls import CallLog
 from gateway.proxy.edge import edge_protocol
 from gateway.proxy.guard import Guard
 from gateway.proxy.guarded import GuardedProtocol, guarded_protocol
@@ -106,7 +107,7 @@ async def serve(
     render = logs.choose_render(config.logging.format, is_terminal=logs.is_terminal())
     logs.configure(writer, level=config.logging.level, render=render)
     on_end = (
-        logs.CallLog(writer, render).on_end if config.logging.level in {"debug", "info"} else lambda _: None
+        CallLog(writer, render).on_end if config.logging.level in {"debug", "info"} else lambda _: None
     )
     try:
         seat = ALONE if berth is None else berth.seat

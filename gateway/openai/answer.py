@@ -5,16 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import msgspec
-from msgspec import Raw, Struct
 
 from gateway.core.outcome import Usage
-from gateway.openai.sse import ABSENT, NULL, UsageShape
-
-
-class _Body(Struct):
-    choices: list[Raw]
-    usage: UsageShape | None = None
-    error: Raw = ABSENT
+from gateway.openai.shapes import ABSENT, NULL, decode_answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +17,10 @@ class Answer:
     usage: Usage | None
 
 
-_decode = msgspec.json.Decoder(_Body).decode
-
-
 def read(body: bytes) -> Answer | None:
     """Understand a whole answer; `None` when the bytes are no answer, whatever the status said."""
     try:
-        parsed = _decode(body)
+        parsed = decode_answer(body)
         body.isascii() or body.decode()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

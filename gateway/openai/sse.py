@@ -18,14 +18,12 @@ from __future__ import annotations
 from enum import Enum
 
 import msgspec
-from msgspec import Raw, Struct
 
 from gateway.core.outcome import Usage
+from gateway.openai.shapes import ABSENT, NULL, decode_event, decode_first
 
 MAX_EVENT_BYTES = 1 << 20
 """An event longer than this is no answer: a 1 MiB event holds more text than any engine step makes."""
-MOST_TOKENS = 2**40
-"""An engine that counts more in one call is wrong; a sum of such numbers still fits what sums are kept in."""
 
 
 class Verdict(Enum):
@@ -38,69 +36,6 @@ class Verdict(Enum):
 
 
 OPEN, COMPLETE, ERROR, GARBAGE = Verdict
-
-
-ABSENT = Raw()
-"""A member that is not there. (`Raw | None` would take nothing but null: `Raw` is no type of JSON value.)"""
-NULL = Raw(b"null")
-
-
-class _Details(Struct):
-    cached_tokens: int | None = None
-
-
-class UsageShape(Struct):
-    """`usage` of an answer."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int | None = 0
-    prompt_tokens_details: _Details | None = None
-
-    def value(self) -> Usage:
-        """As the value the rest of the gateway speaks of."""
-        details = self.prompt_tokens_details
-        return Usage(
-            prompt_tokens=_bounded(self.prompt_tokens),
-            completion_tokens=_bounded(self.completion_tokens or 0),
-            cached_tokens=_bounded(details.cached_tokens or 0) if details else 0,
-        )
-
-
-def _bounded(tokens: int) -> int:
-    return min(max(tokens, 0), MOST_TOKENS)
-
-
-class _Choice(Struct):
-    index: int = 0
-    finish_reason: str | None = None
-
-
-class _Event(Struct):
-    choices: list[_Choice] | None = None
-    usage: UsageShape | None = None
-    error: Raw = ABSENT
-
-
-class _Delta(Struct):
-    content: str | None = None
-    reasoning: str | None = None
-    reasoning_content: str | None = None
-    refusal: str | None = None
-    tool_calls: list[Raw] | None = None
-
-
-class _FirstChoice(Struct):
-    delta: _Delta | None = None
-    text: str | None = None
-    finish_reason: str | None = None
-
-
-class _FirstEvent(Struct):
-    choices: list[_FirstChoice] | None = None
-
-
-_decode = msgspec.json.Decoder(_Event).decode
-_decode_first = msgspec.json.Decoder(_FirstEvent).decode
 
 
 class Scanner:
@@ -201,7 +136,7 @@ class Scanner:
 
     def _admits_payload(self, payload: bytes) -> bool:
         try:
-            event = _decode(payload)
+            event = decode_event(payload)
             payload.isascii() or payload.decode()
             has_content = self.has_content or _carries_content(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -226,7 +161,7 @@ class Scanner:
 
 
 def _carries_content(payload: bytes) -> bool:
-    for choice in _decode_first(payload).choices or ():
+    for choice in decode_first(payload).choices or ():
         if choice.finish_reason or choice.text:
             return True
         delta = choice.delta

@@ -234,6 +234,9 @@ def _content_type(head: bytes) -> bytes:
     return found[1].strip() if found else b""
 
 
+Connect = Callable[[Endpoint, Connection], None]
+
+
 class _Pool:
     """Idle connections to one endpoint, the last used first, and the bytes that begin each request to it."""
 
@@ -302,11 +305,21 @@ def _head(endpoint: Endpoint, operation: Operation) -> bytes:
 
 
 class Http1:
-    """All pools. `connect_seconds` bounds the making of a connection. Owned by the app, closed with `close`."""
+    """All pools. `connect_seconds` bounds the making of a connection. Owned by the app, closed with `close`.
 
-    def __init__(self, *, connect_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    `connect` makes a connection, and tells it of `connection_made`; by the sockets of the running loop if it is not given.
+    """
+
+    def __init__(
+        self,
+        *,
+        connect_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        connect: Connect | None = None,
+    ) -> None:
         self._connect_seconds = connect_seconds
         self._clock = clock
+        self._start = connect or self._connect_aside
         self._pools: dict[str, _Pool] = {}
         self._connecting: set[asyncio.Task[None]] = set()
 
@@ -354,7 +367,7 @@ class Http1:
         pool = self._pools[endpoint.id] = _Pool(endpoint, partial(self._start, endpoint), self._clock)
         return pool
 
-    def _start(self, endpoint: Endpoint, connection: Connection) -> None:
+    def _connect_aside(self, endpoint: Endpoint, connection: Connection) -> None:
         task = asyncio.get_running_loop().create_task(self._connect(endpoint, connection))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)

@@ -9,7 +9,8 @@ import pytest
 
 from gateway.core.call import Principal
 from gateway.core.outcome import End, Outcome, Usage
-from gateway.observe.logs import CallLog, as_json
+from gateway.observe.calls import CallLog
+from gateway.observe.logs import as_json
 
 
 class Lines:
