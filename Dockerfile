@@ -28,6 +28,18 @@ COPY simulation simulation
 # The build backend is the one thing that no hash names. It builds the wheel and is not in it.
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
+# --- native: the hot path compiled, for this very Python
+
+FROM wheels AS native
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends gcc libc6-dev \
+ && rm -rf /var/lib/apt/lists/*
+COPY requirements/native.txt requirements/native.txt
+RUN pip install --no-cache-dir --require-hashes --requirement requirements/native.txt \
+ && pip install --no-cache-dir --no-index --no-deps /wheels/*.whl \
+ && python -m gateway.native.build \
+ && test -e gateway/native/built/digest
+
 # --- gateway: the core alone; also runs simulated engines
 
 FROM ${PYTHON_IMAGE} AS gateway
@@ -36,6 +48,9 @@ RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
  && /opt/cascadia/bin/python -m pip install --no-cache-dir --no-index --no-deps /wheels/*.whl \
  && /opt/cascadia/bin/python -m pip uninstall --yes pip \
  && ln -s /opt/cascadia/bin/cascadia /usr/local/bin/cascadia
+COPY --from=native /src/gateway/native/built /tmp/built
+RUN mv /tmp/built "$(/opt/cascadia/bin/python -c 'from gateway.native import BUILT; print(BUILT)')" \
+ && /opt/cascadia/bin/python -c 'import gateway; assert gateway.IS_NATIVE'
 # Both images have the same user and the same empty, private data folder: a volume that is mounted there for the first
 # time takes over owner and mode, and either container may be the first.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/cascadia --shell /usr/sbin/nologin cascadia \

@@ -16,9 +16,9 @@ TESTS ?=
 # How many fault schedules to simulate.
 N ?= 10000
 
-.PHONY: run test check bench sim lock engine clean
+.PHONY: run test check bench sim native lock engine clean
 
-run: $(VENV)/.core engine
+run: $(VENV)/.core engine native
 	@CASCADIA_ENGINE_ENVIRONMENT="$${CASCADIA_ENGINE_ENVIRONMENT:-$(CURDIR)/$(ENGINE_VENV)}" exec $(BIN)/cascadia up $(ARGS)
 
 test: $(VENV)/.dev engine $(NODE_TESTS)/node_modules/.installed
@@ -30,7 +30,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev
+bench: $(VENV)/.dev native
 	$(BIN)/python -m benchmarks.overhead --quick
 
 # Seeded fault schedules in virtual time: make sim N=500
@@ -40,6 +40,14 @@ sim: $(VENV)/.dev
 # The engine's own environment: vLLM for NVIDIA GPUs where there is one, its CPU build elsewhere.
 engine:
 	@$(PYTHON) -m engines.environment --target $(ENGINE_VENV)
+
+# The gateway's hot path as machine code: only where there is a compiler, and anew only when a source of it has changed.
+native: $(VENV)/.native
+	@$(BIN)/python -m gateway.native.build || echo "the hot path is not compiled: the gateway runs interpreted" >&2
+
+$(VENV)/.native: requirements/native.txt $(VENV)/.core
+	@$(call install_list,requirements/native.txt)
+	@touch $@
 
 # The gateway's environment: exact versions with hashes, then this tree.
 $(VENV)/.core: requirements/core.txt pyproject.toml
@@ -52,9 +60,11 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml
 	$(call install,requirements/dev.txt)
 	@touch $@ $(VENV)/.core
 
+install_list = $(if $(UV),VIRTUAL_ENV=$(VENV) $(UV) pip install -q --compile-bytecode,$(BIN)/pip install -q --disable-pip-version-check) --require-hashes -r $(1)
+
 define install
 	@test -x $(BIN)/python || $(if $(UV),$(UV) venv -q --seed --python $(PYTHON) $(VENV),$(PYTHON) -m venv $(VENV))
-	@$(if $(UV),VIRTUAL_ENV=$(VENV) $(UV) pip install -q --compile-bytecode,$(BIN)/pip install -q --disable-pip-version-check) --require-hashes -r $(1)
+	@$(call install_list,$(1))
 	@$(if $(UV),VIRTUAL_ENV=$(VENV) $(UV) pip install -q,$(BIN)/pip install -q --disable-pip-version-check) --no-deps -e .
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m compileall -q $(SOURCES)
 endef
@@ -69,6 +79,8 @@ lock:
 		pyproject.toml --extra precise -o requirements/core.txt
 	$(UV) pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 		pyproject.toml --extra precise --group dev -c requirements/core.txt -o requirements/dev.txt
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		--group native -c requirements/dev.txt -o requirements/native.txt
 
 clean:
-	rm -rf $(VENV) $(ENGINE_VENV) $(NODE_TESTS)/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(ENGINE_VENV) gateway/native/built $(NODE_TESTS)/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

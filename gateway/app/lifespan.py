@@ -106,9 +106,7 @@ async def serve(
     writer = logs.LineWriter(logs.standard_error())
     render = logs.choose_render(config.logging.format, is_terminal=logs.is_terminal())
     logs.configure(writer, level=config.logging.level, render=render)
-    on_end = (
-        CallLog(writer, render).on_end if config.logging.level in {"debug", "info"} else lambda _: None
-    )
+    on_end = CallLog(writer, render).on_end if config.logging.level in {"debug", "info"} else lambda _: None
     try:
         seat = ALONE if berth is None else berth.seat
         spool = spool_of(config, paths) if seat.is_alone else first_free_spool(config, paths, seat)

@@ -11,6 +11,7 @@ import pytest
 from gateway.core.call import Principal
 from gateway.core.outcome import End, Outcome, Usage
 from gateway.observe import logs
+from gateway.observe.calls import CallLog
 
 
 @pytest.fixture
@@ -52,9 +53,7 @@ def written(write: object) -> list[str]:
 
 
 def test_a_call_is_one_json_line_with_its_ids_outcome_times_and_tokens():
-    (line,) = written(
-        lambda w: logs.CallLog(w, logs.as_json, wall_clock=lambda: 1_700_000_000.5).on_end(end())
-    )
+    (line,) = written(lambda w: CallLog(w, logs.as_json, wall_clock=lambda: 1_700_000_000.5).on_end(end()))
     fields = json.loads(line)
     assert fields["timestamp"] == "2023-11-14T22:13:20.500+00:00"
     assert (fields["event"], fields["request_id"], fields["outcome"]) == ("call", "req-1", "ok")
@@ -65,7 +64,7 @@ def test_a_call_is_one_json_line_with_its_ids_outcome_times_and_tokens():
 
 def test_a_call_that_never_got_far_has_nulls_not_zeros():
     early = end(principal=None, model=None, replica=None, usage=None, dispatched=None, first_content=None)
-    (line,) = written(lambda w: logs.CallLog(w, logs.as_json).on_end(early))
+    (line,) = written(lambda w: CallLog(w, logs.as_json).on_end(early))
     fields = json.loads(line)
     assert [fields[name] for name in ("tenant", "model", "queue_ms", "ttft_ms", "prompt_tokens")] == [
         None
