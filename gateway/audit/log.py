@@ -7,6 +7,7 @@ Any process may append; they take turns by a lock file.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,22 +44,36 @@ class AuditLog:
         self._clock = clock
 
     def append(self, deed: Deed) -> Entry:
-        """Write down `deed`; it is on the disk when this returns. Raises `AuditError`."""
+        """Write down `deed`; it is on the disk when this returns. Raises `AuditError`, and then the log is as it was.
+
+        What a crash left of an entry, which nobody was answered, is cut off, and an entry of its own says so.
+        """
         with self._turn():
             last = self._last()
             at = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
-            entry = entry_of(deed, seq=last.seq + 1, at=at, prev=last.hash)
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-            with os.fdopen(descriptor, "r+b", buffering=0) as file:
-                size = file.seek(0, os.SEEK_END)
-                line = line_of(entry)
-                if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
-                    # What a power cut left of an entry stays to be seen, on a line of its own.
-                    line = b"\n" + line
-                if file.write(line) != len(line):
-                    raise AuditError(f"cannot write {self.path}: the disk is full")
-                os.fsync(file.fileno())
-            self._write_head(Head(entry.seq, entry.hash))
+            try:
+                size, torn = _torn(descriptor)
+                lines = b""
+                if len(torn) > _LONGEST_LINE:
+                    # No entry begins like this: it stays to be seen, on a line of its own.
+                    size, torn, lines = size + len(torn), b"", b"\n"
+                for each in (_cut_off(torn), deed) if torn else (deed,):
+                    entry = entry_of(each, seq=last.seq + 1, at=at, prev=last.hash)
+                    last = Head(entry.seq, entry.hash)
+                    lines += line_of(entry)
+                try:
+                    os.ftruncate(descriptor, size)
+                    _write(descriptor, lines)
+                    os.fsync(descriptor)
+                    self._write_head(last)
+                except OSError:
+                    os.ftruncate(descriptor, size)
+                    # There was room for it before, and the entry that tells of it is not there.
+                    _write(descriptor, torn)
+                    raise
+            finally:
+                os.close(descriptor)
             return entry
 
     def head(self) -> Head:
@@ -87,15 +102,15 @@ class AuditLog:
             raise AuditError(f"cannot read {self.path}: {error.strerror}") from error
 
     def _last(self) -> Head:
-        """The last entry of the file; that of the small file where that one is no earlier.
+        """The last whole entry of the file; that of the small file where that one is no earlier.
 
         When the end was cut off, what is appended then follows what is missing, and so shows that it is.
         """
         try:
             with self.path.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
+                size, _ = _torn(file.fileno())
                 file.seek(max(0, size - _LONGEST_LINE))
-                tail = file.read().rstrip(b"\n").rpartition(b"\n")[2]
+                tail = file.read(min(size, _LONGEST_LINE)).rstrip(b"\n").rpartition(b"\n")[2]
         except FileNotFoundError:
             tail = b""
         try:
@@ -110,8 +125,10 @@ class AuditLog:
         """Not synchronised: it may lag behind the log after a power cut, and never be ahead of it."""
         temporary = self.head_path.with_name(f".{self.head_path.name}")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(f"{head.seq} {head.hash}\n".encode())
+        try:
+            _write(descriptor, f"{head.seq} {head.hash}\n".encode())
+        finally:
+            os.close(descriptor)
         temporary.replace(self.head_path)
 
     @contextmanager
@@ -124,3 +141,37 @@ class AuditLog:
             raise AuditError(f"{self.path}.lock is held by another process") from error
         except OSError as error:
             raise AuditError(f"cannot write {self.path}: {error.strerror}") from error
+
+
+def _torn(descriptor: int) -> tuple[int, bytes]:
+    """The bytes up to the end of the last whole line, and what is behind it: `b""` but after a crash.
+
+    Raises `OSError`.
+    """
+    size = end = os.fstat(descriptor).st_size
+    torn = b""
+    while end:
+        start = max(0, end - _LONGEST_LINE)
+        _, line_end, rest = os.pread(descriptor, end - start, start).rpartition(b"\n")
+        torn = rest + torn
+        if line_end:
+            break
+        end = start
+    return size - len(torn), torn
+
+
+def _cut_off(torn: bytes) -> Deed:
+    return Deed(
+        actor="audit",
+        role=None,
+        action="audit.cut",
+        object=f"{len(torn)} bytes of an entry that was not written to its end",
+        before=hashlib.sha256(torn).hexdigest(),
+    )
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    """Write all of it. Raises `OSError`, and may then have written a part."""
+    left = memoryview(content)
+    while left:
+        left = left[os.write(descriptor, left) :]

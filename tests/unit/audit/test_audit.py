@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import threading
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway.audit import AuditLog, Deed, Entry
+from gateway.audit import AuditError, AuditLog, Deed, Entry
 from gateway.audit.entry import LONGEST_FIELD, hash_of, line_of, state_hash
 from gateway.audit.verify import verify
 
@@ -92,10 +94,105 @@ def test_a_log_that_was_written_anew_is_found_by_an_anchor(log: AuditLog, tmp_pa
     assert verify(log, [anchor]).problems == []
 
 
-def test_half_an_entry_is_told_and_does_not_stop_what_follows(log: AuditLog) -> None:
-    """What a power cut may leave."""
+class Disk:
+    """Has room for so many bytes more, and takes a part of what is too long, as `write` does."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+        self._write = os.write
+        self.room = room
+        monkeypatch.setattr(os, "write", self.write)
+
+    def write(self, descriptor: int, content: bytes) -> int:
+        if not self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = self._write(descriptor, content[: self.room])
+        self.room -= written
+        return written
+
+
+def test_a_full_disk_refuses_an_entry_and_leaves_nothing_of_it(log: AuditLog) -> None:
+    """Whichever byte is the first without room, of the entry or of the small file beside it."""
+    whole, head, sizes = log.path.read_bytes(), log.head(), iter(range(10_000))
+    for room in sizes:
+        with pytest.MonkeyPatch.context() as patch:
+            Disk(patch, room)
+            try:
+                entry = log.append(deed(5))
+            except AuditError as error:
+                assert "No space left" in str(error)  # noqa: PT017 - with some room it is written
+            else:
+                break
+        assert (log.path.read_bytes(), log.head()) == (whole, head)
+        assert verify(log).problems == []
+    assert room > len(line_of(entry))
+    assert (verify(log).entries, verify(log).problems) == (6, [])
+
+
+def test_an_entry_that_a_disk_cannot_keep_is_refused(log: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(AuditError):
+            log.append(deed(5))
+    assert (verify(log).entries, verify(log).problems) == (5, [])
+    assert log.append(deed(5)).seq == 6
+
+
+def test_what_a_crash_left_of_an_entry_is_cut_off_and_told(log: AuditLog) -> None:
+    """Any part of it, with the small file as it was before or not there yet."""
+    whole, head = log.path.read_bytes(), log.head_path.read_bytes()
+    lost = line_of(log.append(deed(5)))
+    for length in range(1, len(lost)):
+        torn = lost[:length]
+        log.path.write_bytes(whole + torn)
+        log.head_path.write_bytes(head)
+        if length % 2:
+            log.head_path.unlink()
+        assert verify(log).problems
+        log.append(deed(6))
+        assert (verify(log).entries, verify(log).problems) == (7, [])
+        told = msgspec.json.decode(list(log.lines())[5], type=Entry)
+        assert (told.actor, told.action, told.before) == (
+            "audit",
+            "audit.cut",
+            hashlib.sha256(torn).hexdigest(),
+        )
+        assert told.object is not None
+        assert told.object.startswith(f"{length} bytes ")
+
+
+def test_what_a_crash_left_is_told_even_where_the_disk_was_full_at_first(log: AuditLog) -> None:
+    torn = b'{"seq":6,"at"'
     with log.path.open("ab") as file:
-        file.write(b'{"seq":6,"at"')
+        file.write(torn)
+    for room in range(0, 600, 7):
+        with pytest.MonkeyPatch.context() as patch:
+            disk = Disk(patch, room)
+
+            def cut(descriptor: int, size: int, disk: Disk = disk, room: int = room) -> None:
+                os.truncate(descriptor, size)
+                disk.room = room + len(torn)  # what is cut off gives its room back
+
+            patch.setattr(os, "ftruncate", cut)
+            with pytest.raises(AuditError):
+                log.append(deed(6))
+        assert log.path.read_bytes().endswith(b"\n" + torn)
+    log.append(deed(6))
+    assert (verify(log).entries, verify(log).problems) == (7, [])
+
+
+def test_a_last_entry_that_was_damaged_later_is_not_healed(log: AuditLog) -> None:
+    """The small file says that it was whole once."""
+    log.path.write_bytes(log.path.read_bytes()[:-10])
+    log.append(deed(6))
+    assert verify(log).problems == ["line 5: entry 6 does not follow entry 4"]
+
+
+def test_what_is_too_long_for_a_part_of_an_entry_stays_to_be_seen(log: AuditLog) -> None:
+    with log.path.open("ab") as file:
+        file.write(b"x" * 40_000)
     log.append(deed(6))
     assert verify(log).problems == ["line 6: this is no entry as it was written"]
     assert verify(log).entries == 6
