@@ -81,8 +81,10 @@ def build(
     admission = admission_of(config, clock, metrics.queues, prefixes)
     database = database_of(config, paths)
     identity = identity_of(config, paths, database)
-    records = records_of(config, paths, sink, database, catalog, clock=clock, now=now, rng=chance, seat=seat)
     allowances = allowances_of(config)
+    records = records_of(
+        config, paths, sink, database, catalog, allowances, clock=clock, now=now, rng=chance, seat=seat
+    )
     counters = counters_of(config, paths, clock=clock, wall=now, rng=chance)
     limiter = Limiter(allowances, counters)
     audit = audit_log(paths)

@@ -15,6 +15,7 @@ from gateway.fleet.catalog import Catalog
 from gateway.ledger import Ledger
 from gateway.ledger.clerk.clerk import Clerk
 from gateway.ledger.clerk.words import Task
+from gateway.ledger.cost import Price
 from gateway.ledger.drain import Drain
 from gateway.ledger.ledger import Sink
 from gateway.ledger.places import Adoption, Make, first_free, is_shared
@@ -63,6 +64,7 @@ def records_of(
     sink: Sink | None,
     database: Database,
     catalog: Catalog,
+    allowances: Allowances,
     *,
     clock: Callable[[], float],
     now: Callable[[], float],
@@ -76,13 +78,14 @@ def records_of(
     if sink is None:
         return Records()
     wanted = config.ledger
-    ledger = Ledger(sink, now=now, rng=rng, serves_unrecorded=wanted.when_full == "serve")
+    prices = {model: Price(*each) for model, each in allowances.prices.items()}
+    ledger = Ledger(sink, now=now, rng=rng, serves_unrecorded=wanted.when_full == "serve", prices=prices)
     if not isinstance(sink, Spool):
         return Records(ledger)
     kept = Kept(wanted.retention_days * DAY, wanted.daily_retention_days * DAY)
 
     def clerk_of(folder: Path) -> Clerk:
-        return Clerk(Task(str(folder), database.place, kept))
+        return Clerk(Task(str(folder), database.place, kept, prices))
 
     clerk = clerk_of(sink.folder)
     drain = Drain(sink, ledger, clerk, clock=clock)

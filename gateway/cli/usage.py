@@ -24,8 +24,9 @@ app = typer.Typer(**APP)
 _GROUPS = {"organisation": "organisation", "team": "team", "user": "user", "key": "key_id", "model": "model"}
 _DAY = "day"
 _DAYS = 30
-_NUMBERS = ("requests", "failed", "prompt", "cached", "completion", "estimated")
+_NUMBERS = ("requests", "failed", "prompt", "cached", "completion", "estimated", "cost")
 _SECONDS = 86_400
+_MILLION = 1_000_000
 
 
 @app.command(epilog="Example: cascadia usage --by team --by day --from 2026-11-01 --csv")
@@ -84,7 +85,7 @@ def usage(
         writer.writerows([[*groups, *_NUMBERS], *rows])
     elif rows:
         headings = [name.upper() for name in (*groups, *_NUMBERS)]
-        cells = [[f"{cell:,}" if isinstance(cell, int) else cell or "-" for cell in row] for row in rows]
+        cells = [[_cell(each) for each in row] for row in rows]
         voice.table(headings, cells, numbers=[name.upper() for name in _NUMBERS])
     else:
         voice.say("There is no usage in that time.")
@@ -154,9 +155,19 @@ def _ask(database: Database, question: Question) -> list[Line]:
         ) from error
 
 
+def _cell(value: str | float) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.4f}" if isinstance(value, float) else value or "-"
+
+
 def _row(groups: list[str], question: Question, line: Line) -> list[Any]:
     from datetime import UTC, datetime
 
     values = dict(zip(question.by, line.group, strict=True))
     day = datetime.fromtimestamp(line.start, UTC).date().isoformat()
-    return [*(day if name == _DAY else values[_GROUPS[name]] for name in groups), *line[2:]]
+    return [
+        *(day if name == _DAY else values[_GROUPS[name]] for name in groups),
+        *line[2:-1],
+        line.cost / _MILLION,
+    ]

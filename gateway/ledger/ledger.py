@@ -7,17 +7,20 @@ anything. The clock is the wall's: records outlive the process.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from msgspec import structs
 
 from gateway.core.call import Call
 from gateway.core.outcome import End, Outcome
+from gateway.ledger.cost import Price
 from gateway.ledger.records import Began, Ended, Progress, Who, encode
 
 _MOST_TOKENS = 2**53
 """What a request may say of its answers is not bounded; a record's numbers are."""
+NO_PRICES: Mapping[str, Price] = MappingProxyType({})
 BYTES_PER_TOKEN = 4
 """Of a prompt whose tokens no engine has told, as a rule of thumb for English."""
 
@@ -48,7 +51,7 @@ class Open:
 class Ledger:
     """Writes to `sink`. `now` gives Unix seconds; `rng` the part of ids that no other process has.
 
-    With `serves_unrecorded`, work goes on while the sink takes nothing.
+    With `serves_unrecorded`, work goes on while the sink takes nothing. `prices` are by model.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Ledger:
         now: Callable[[], float],
         rng: random.Random,
         serves_unrecorded: bool = False,
+        prices: Mapping[str, Price] = NO_PRICES,
     ) -> None:
         self._sink = sink
         self._now = now
@@ -66,6 +70,7 @@ class Ledger:
         self._open: dict[str, Open] = {}
         self._tokens: dict[str, list[int]] = {}
         self._serves_unrecorded = serves_unrecorded
+        self._prices = prices
 
     def __repr__(self) -> str:
         return f"<Ledger {len(self._open)} open of {self._count}>"
@@ -144,6 +149,7 @@ class Ledger:
             sums = self._tokens[end.replica or began.replica] = [0, 0]
         sums[0] += prompt
         sums[1] += completion
+        price = self._prices.get(began.who.model)
         dispatched, first = end.dispatched, end.first_content
         self._sink.append(
             encode(
@@ -163,6 +169,7 @@ class Ledger:
                     None if dispatched is None else int((dispatched - end.arrived) * 1000),
                     None if first is None else int((first - end.arrived) * 1000),
                     int((end.ended - end.arrived) * 1000),
+                    None if price is None else price.of(prompt, cached, completion),
                 )
             )
         )

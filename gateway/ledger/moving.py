@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from gateway.ledger import segments
+from gateway.ledger.cost import Price
+from gateway.ledger.ledger import NO_PRICES
 from gateway.ledger.records import Began, Ended, Progress, unknown
 from gateway.ledger.rows.base import Refused, Rows
 
@@ -59,8 +61,9 @@ class Mover(Protocol):
 class Moving:
     """Moves records from the spool in `folder` to `rows`. Raises what `Rows` raises, and `OSError`."""
 
-    def __init__(self, folder: Path, rows: Rows) -> None:
+    def __init__(self, folder: Path, rows: Rows, prices: Mapping[str, Price] = NO_PRICES) -> None:
         self._folder = folder
+        self._prices = prices
         self._rows = rows
 
     def move(self, number: int, start: int, end: int) -> Moved:
@@ -90,9 +93,12 @@ class Moving:
             refused += self._add(rows)
             moved += len(rows)
             torn += found.torn
-        lost = [unknown(each, tokens.get(id_, 0)) for id_, each in began.items() if id_ not in ended]
+        lost = [self._lost(each, tokens.get(id_, 0)) for id_, each in began.items() if id_ not in ended]
         refused += self._add(lost)
         return Moved(moved + len(lost) - refused, torn, refused, len(lost))
+
+    def _lost(self, began: Began, tokens: int) -> Ended:
+        return unknown(began, tokens, self._prices.get(began.who.model))
 
     def _add(self, rows: Sequence[Ended]) -> int:
         """Add `rows`; how many the database refused."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
+from gateway.ledger.cost import Price
+
 UNKNOWN = "unknown"
 """The outcome of a call whose gateway died: nobody saw its end."""
 
@@ -68,6 +70,8 @@ class Ended(Struct, array_like=True, frozen=True, gc=False, tag=2):
     queue_ms: int | None
     first_content_ms: int | None
     total_ms: int | None
+    cost: int | None = None
+    """In millionths of the currency that prices are in; `None` where the model has none."""
 
 
 Record = Began | Progress | Ended
@@ -85,11 +89,12 @@ def is_before_the_end(payload: bytes) -> bool:
     return payload.startswith(_BEFORE_THE_END)
 
 
-def unknown(began: Began, tokens: int) -> Ended:
+def unknown(began: Began, tokens: int, price: Price | None = None) -> Ended:
     """The record of a call whose gateway died after `tokens` tokens of its stream, as far as is known.
 
     An engine counts a prompt when the first token of its answer is there; so does this.
     """
+    prompt = began.prompt_estimate if tokens else 0
     return Ended(
         id=began.id,
         at=began.at,
@@ -99,11 +104,12 @@ def unknown(began: Began, tokens: int) -> Ended:
         code=None,
         replica=began.replica,
         attempts=1,
-        prompt_tokens=began.prompt_estimate if tokens else 0,
+        prompt_tokens=prompt,
         cached_tokens=0,
         completion_tokens=tokens,
         estimated=True,
         queue_ms=None,
         first_content_ms=None,
         total_ms=None,
+        cost=None if price is None else price.of(prompt, 0, tokens),
     )

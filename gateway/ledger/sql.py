@@ -31,12 +31,13 @@ COLUMNS = (
     ("first_content_ms", "bigint"),
     ("total_ms", "bigint"),
     ("asked", "varchar"),
+    ("cost", "bigint"),
 )
 """Of the table `usage`, with their types."""
 
 KEYS = ("start", "organisation", "team", "user", "key_id", "model")
 """What the sums of a day or month are kept by."""
-SUMS = ("requests", "failed", "prompt_tokens", "cached_tokens", "completion_tokens", "estimated")
+SUMS = ("requests", "failed", "prompt_tokens", "cached_tokens", "completion_tokens", "estimated", "cost")
 _ROLLUP = tuple((name, "bigint" if name == "start" else "varchar") for name in KEYS) + tuple(
     (name, "bigint") for name in SUMS
 )

@@ -50,6 +50,8 @@ class Line(NamedTuple):
     completion_tokens: int
     estimated: int
     """Requests whose tokens are estimates."""
+    cost: int
+    """In millionths of the currency that prices are in, of requests whose model has one."""
 
 
 async def answer(database: Database, question: Question) -> list[Line]:
@@ -109,5 +111,6 @@ def _sums(*, is_daily: bool) -> str:
     well = "'ok', 'client_error', 'client_gone'"
     return (
         f"count(*), sum(CASE WHEN outcome IN ({well}) THEN 0 ELSE 1 END), sum(prompt_tokens), "
-        "sum(cached_tokens), sum(completion_tokens), sum(CASE WHEN estimated THEN 1 ELSE 0 END)"
+        "sum(cached_tokens), sum(completion_tokens), sum(CASE WHEN estimated THEN 1 ELSE 0 END), "
+        "coalesce(sum(cost), 0)"
     )

@@ -38,6 +38,8 @@ class Sum(BaseModel):
     completion_tokens: int
     estimated: int
     """Requests whose tokens are estimates."""
+    cost: float
+    """In the currency of `prices`, of requests whose model has a price."""
 
 
 class Sums(BaseModel):
@@ -103,4 +105,5 @@ def _sum(groups: tuple[str, ...], line: Line) -> Sum:
         cached_tokens=line.cached_tokens,
         completion_tokens=line.completion_tokens,
         estimated=line.estimated,
+        cost=line.cost / 1_000_000,
     )

@@ -84,7 +84,7 @@ def main() -> None:
     logging.basicConfig(handlers=[said], level=logging.INFO)
     task = from_json(sys.stdin.buffer.readline(), Task)
     rows = rows_at(task.place, task.kept)
-    moving = Moving(Path(task.folder), rows)
+    moving = Moving(Path(task.folder), rows, task.prices)
     asked: queue.SimpleQueue[words.Question] = queue.SimpleQueue()
 
     def listen() -> None:

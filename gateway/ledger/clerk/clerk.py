@@ -135,6 +135,10 @@ class Clerk:
         process, self._process = self._process, None
         if process is None:
             return f"the process that writes to it could not be started: {error}"
+        if isinstance(error, EOFError):  # it is ending: a signal to it now would lose what it ended with
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(END_SECONDS):
+                    return f"the process that writes to it ended with {await process.wait()}"
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         code = await process.wait()

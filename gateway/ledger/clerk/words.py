@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from gateway.ledger.cost import Price
 from gateway.ledger.moving import Moved
 from gateway.ledger.rows.base import Kept
 from gateway.store.place import Place
@@ -19,6 +20,8 @@ class Task(Struct, frozen=True):
     folder: str
     place: Place
     kept: Kept
+    prices: dict[str, Price] = msgspec.field(default_factory=dict)
+    """Model → price: of calls whose gateway was killed, the clerk makes the record."""
 
 
 class Move(Struct, frozen=True, tag=True):

@@ -43,6 +43,7 @@ def row_of(record: Ended) -> Row:
         record.first_content_ms,
         record.total_ms,
         who.asked or None,
+        record.cost,
     )
 
 
@@ -57,13 +58,14 @@ def sums_of(records: Sequence[Ended]) -> dict[str, list[Row]]:
         key = (int(record.at) // DAY * DAY, who.organisation, who.team, who.user, who.key_id, who.model)
         sums = daily.get(key)
         if sums is None:
-            sums = daily[key] = [0, 0, 0, 0, 0, 0]
+            sums = daily[key] = [0, 0, 0, 0, 0, 0, 0]
         sums[0] += 1
         sums[1] += record.outcome not in _WELL
         sums[2] += record.prompt_tokens
         sums[3] += record.cached_tokens
         sums[4] += record.completion_tokens
         sums[5] += record.estimated
+        sums[6] += record.cost or 0
     monthly: dict[Row, list[int]] = {}
     for (day, *rest), sums in daily.items():
         assert isinstance(day, int)  # noqa: S101 - made above

@@ -9,9 +9,10 @@ import pytest
 from gateway.core.errors import StoreUnavailable
 from gateway.core.outcome import Outcome, Usage
 from gateway.ledger import Ledger, segments
+from gateway.ledger.cost import Price
 from gateway.ledger.drain import Drain
 from gateway.ledger.moving import REFUSED
-from gateway.ledger.records import UNKNOWN, Progress, encode
+from gateway.ledger.records import UNKNOWN, Progress, encode, unknown
 from tests.support.calls import call
 from tests.support.usage import AT, Here, Rows, began, end, ended
 
@@ -201,3 +202,23 @@ async def test_a_row_that_the_database_does_not_take_is_set_aside_and_the_rest_m
     assert [json.loads(line)["record"][3][0] for line in lines] == ["bad-0", "bad-7"]
     await drain.step()
     assert drain.refused == 2  # it is not tried for ever
+
+
+async def test_a_call_costs_what_its_model_does_and_nothing_is_said_of_one_without_a_price(
+    make_spool, committed, rows
+):
+    spool = make_spool()
+    price = Price(1000, 100, 2500)
+    ledger = Ledger(spool, now=lambda: AT, rng=random.Random(1), prices={"m": price})
+    drain = Drain(spool, ledger, Here(spool.folder, rows), clock=lambda: 0.0)
+    for model in ("m", "other"):
+        ledger.ended(ledger.began(call(model=model), "engine-0"), end(usage=Usage(7, 3, 1)))
+    committed(spool)
+    await drain.step()
+    assert [row.cost for row in rows.kept.values()] == [14, None]  # 6 + 0.1 + 7.5, rounded up
+
+
+def test_a_call_of_a_killed_gateway_costs_what_is_known_of_it():
+    price = Price(1000, 100, 2500)
+    assert unknown(began("a", prompt_estimate=20), 2, price).cost == 25
+    assert unknown(began("a", prompt_estimate=20), 0, price).cost == 0

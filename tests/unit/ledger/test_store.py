@@ -5,6 +5,7 @@ from sqlalchemy import text
 
 from gateway.ledger.rows import Refused
 from gateway.ledger.rows.shape import day_of, month_of
+from gateway.ledger.usage import Question, answer
 from tests.support.usage import AT, UsageStore, ended, who
 
 DAY = 86_400
@@ -85,3 +86,11 @@ async def test_values_that_a_database_does_not_take_are_refused_and_nothing_of_t
         await store.add([ended("beside"), bad])
     assert [row["id"] for row in await all_of(database, "usage")] == ["good"]
     assert [row["requests"] for row in await all_of(database, "usage_daily")] == [1]
+
+
+async def test_costs_are_summed_and_rows_without_one_add_nothing(database):
+    await store_of(database).add([ended("a", cost=5), ended("b", cost=None), ended("c", cost=7)])
+    assert {row["id"]: row["cost"] for row in await all_of(database, "usage")} == {"a": 5, "b": None, "c": 7}
+    for width in (None, 3600):
+        (line,) = await answer(database, Question(day_of(AT), day_of(AT) + DAY, width=width))
+        assert line.cost == 12

@@ -17,7 +17,7 @@ from gateway.store import Database, Place, sqlite
 from gateway.store.migrate import head
 from gateway.store.schema import METADATA
 
-INSERT = text("INSERT INTO usage_daily VALUES (:start, 'o', 't', 'u', 'k', 'm', 1, 0, 2, 0, 3, 0)")
+INSERT = text("INSERT INTO usage_daily VALUES (:start, 'o', 't', 'u', 'k', 'm', 1, 0, 2, 0, 3, 0, 7)")
 COUNT = text("SELECT count(*) FROM usage_daily")
 
 
