@@ -160,6 +160,7 @@ def build(
         admin=administration_of(
             whole,
             door,
+            audit,
             identity,
             catalog,
             proxy,

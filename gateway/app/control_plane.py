@@ -12,6 +12,7 @@ from config.schema import Config
 from config.write import public
 from gateway.api import health
 from gateway.api import usage as usages
+from gateway.api.admin import audit as admin_audit
 from gateway.api.admin import directory as admin_directory
 from gateway.api.admin import fleet as admin_fleet
 from gateway.api.admin import requests as admin_requests
@@ -21,6 +22,7 @@ from gateway.api.admin.build import admin_app
 from gateway.api.admin.door import Door
 from gateway.api.control import public_app
 from gateway.app.company import Company
+from gateway.audit import AuditLog
 from gateway.explain import Recorder
 from gateway.fleet.catalog import Catalog
 from gateway.identity import Identity
@@ -79,6 +81,7 @@ def public_of(
 def administration_of(
     config: Config,
     door: Door,
+    audit: AuditLog,
     identity: Identity,
     catalog: Catalog,
     proxy: Proxy,
@@ -98,6 +101,7 @@ def administration_of(
         admin_fleet.replica_router(behind, catalog, clock=clock),
         admin_fleet.quarantine_router(behind, proxy.quarantine),
         admin_settings.router(behind, public(config)),
+        admin_audit.router(behind, audit),
     ]
     if identity.directory is not None:
         routes.append(admin_directory.router(behind, identity.directory))

@@ -53,7 +53,7 @@ class AuditLog:
             at = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             try:
-                size, torn = _torn(descriptor)
+                size, torn = torn_end(descriptor)
                 lines = b""
                 if len(torn) > _LONGEST_LINE:
                     # No entry begins like this: it stays to be seen, on a line of its own.
@@ -108,7 +108,7 @@ class AuditLog:
         """
         try:
             with self.path.open("rb") as file:
-                size, _ = _torn(file.fileno())
+                size, _ = torn_end(file.fileno())
                 file.seek(max(0, size - _LONGEST_LINE))
                 tail = file.read(min(size, _LONGEST_LINE)).rstrip(b"\n").rpartition(b"\n")[2]
         except FileNotFoundError:
@@ -143,7 +143,7 @@ class AuditLog:
             raise AuditError(f"cannot write {self.path}: {error.strerror}") from error
 
 
-def _torn(descriptor: int) -> tuple[int, bytes]:
+def torn_end(descriptor: int) -> tuple[int, bytes]:
     """The bytes up to the end of the last whole line, and what is behind it: `b""` but after a crash.
 
     Raises `OSError`.

@@ -254,7 +254,7 @@ class StoreUnavailable(Rejected):
 
 
 class AuditUnavailable(Rejected):
-    """The audit log cannot be written: nothing is changed that nobody could account for."""
+    """The audit log cannot be written, or not be read: nothing is changed that nobody could account for."""
 
     code = "audit_unavailable"
 

@@ -238,7 +238,13 @@ class TestAKeyOfTheDirectory:
         key = await self.key(admin, role="admin", reach="team")
         assert await self.status(admin, key, "/admin/teams/lab") == 200
         assert await self.status(admin, key, "/admin/teams/other") == 404
-        for path in ("/admin/requests", "/admin/replicas", "/admin/config", "/admin/quarantine"):
+        for path in (
+            "/admin/requests",
+            "/admin/replicas",
+            "/admin/config",
+            "/admin/quarantine",
+            "/admin/audit",
+        ):
             assert await self.status(admin, key, path) == 403
 
     async def test_an_admin_of_everything_sees_everything(self, admin: Administration) -> None:
@@ -256,7 +262,7 @@ async def test_no_secret_is_in_what_is_written_or_shown(
     jwt = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJl"
     secrets = [*admin.tokens.values(), key["key"], CANARY, jwt]
     shown = []
-    for path in ("requests", "requests/x", "replicas", "quarantine", "config", "keys", f"keys/{key['id']}",
+    for path in ("requests", "requests/x", "replicas", "audit", "quarantine", "config", "keys", f"keys/{key['id']}",
                  "teams", "users", "organisations", "openapi.json"):  # fmt: skip
         shown += [(await admin.ask("GET", f"/admin/{path}", role)).text for role in (*Role, None)]
     for bad in (jwt, key["key"], f"{admin.tokens[Role.ADMIN]}x"):
