@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from config.schema import Config
 from config.write import public
-from gateway.api import health
+from gateway.api import costs, health
 from gateway.api import usage as usages
 from gateway.api.admin import audit as admin_audit
 from gateway.api.admin import directory as admin_directory
@@ -74,8 +74,10 @@ def public_of(
 ) -> FastAPI:
     """What is served beside inference. `is_recording`: whether there is usage to ask for."""
     authenticator = identity.authenticator
-    usage = [usages.router(database, authenticator, now=now)] if is_recording else []
-    return public_app(catalog, authenticator, health_routes(detailed=False), registry, usage)
+    recorded = (
+        [each.router(database, authenticator, now=now) for each in (usages, costs)] if is_recording else []
+    )
+    return public_app(catalog, authenticator, health_routes(detailed=False), registry, recorded)
 
 
 def administration_of(

@@ -4,40 +4,17 @@ import httpx
 import pytest
 from openai.types.admin.organization import UsageCompletionsResponse
 
-from gateway.api import usage as route
+from gateway.api import buckets
 from gateway.api.control import bare
 from gateway.api.usage import router
-from gateway.core.call import Principal, Reach, Role
-from gateway.core.errors import Unauthenticated
 from gateway.ledger.rows.shape import day_of
 from gateway.store import Database, sqlite
+from tests.support.tokens import Callers
 from tests.support.usage import AT, UsageStore, ended, who
 
 START = day_of(AT)
 DAY = 86_400
 PATH = "/v1/organization/usage/completions"
-
-
-class Callers:
-    """A token is TEAM/OPERATIONS/MODELS/PREFIX, of which all but the team may be missing; `admin` and `owner` administer."""
-
-    def authenticate(self, credential, address=None):
-        if credential is None:
-            raise Unauthenticated("no")
-        name = credential.decode()
-        if name == "admin":
-            return Principal("red", "k", role=Role.ADMIN, reach=Reach.EVERYTHING)
-        if name == "owner":
-            return Principal("red", "k", organisation="lab", role=Role.ADMIN, reach=Reach.ORGANISATION)
-        team, *words = name.split("/")
-        return Principal(
-            team,
-            "k",
-            organisation="lab",
-            operations=frozenset(words[0].split(",")) if words and words[0] else None,
-            models=frozenset(words[1].split(",")) if len(words) > 1 else None,
-            model_prefixes=tuple(words[2:]),
-        )
 
 
 @pytest.fixture
@@ -102,6 +79,11 @@ async def test_asking_for_another_team_gives_nothing_of_it(ask):
     assert requests((await ask("admin", project_ids="blue")).json()) == 1
 
 
+@pytest.mark.parametrize(("name", "value"), [("project_ids", "blue"), ("models", "m2"), ("user_ids", "ann")])
+async def test_lists_count_as_openais_clients_write_them(ask, name, value):
+    assert requests((await ask("admin", **{f"{name}[]": value})).json()) == 1
+
+
 @pytest.mark.parametrize("width", ["1m", "1h", "1d"])
 async def test_pages_lead_through_all_of_it_once(ask, width):
     page, seen, starts = None, 0, []
@@ -132,6 +114,7 @@ async def test_pages_lead_through_all_of_it_once(ask, width):
         ({"end_time": 5}, "end_time"),
         ({"user_ids": "a\0"}, "user_ids"),
         ({"models": ["m", "\0"]}, "models"),
+        ({"models[]": ["m"] * 101}, "models"),
     ],
 )
 async def test_what_cannot_be_asked_is_refused_by_name(ask, query, param):
@@ -163,7 +146,7 @@ async def test_a_key_for_some_models_sees_no_others(ask, caller, seen):
 
 
 async def test_a_question_with_too_many_lines_is_refused_and_a_narrower_one_answered(ask, monkeypatch):
-    monkeypatch.setattr(route, "_MOST_LINES", 1)
+    monkeypatch.setattr(buckets, "MOST_LINES", 1)
     refused = await ask("admin")
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "limit")
     assert (await ask("admin", limit=1)).status_code == 200
@@ -173,16 +156,14 @@ def test_each_line_is_looked_at_once_however_many_buckets_there_are():
     looks = 0
 
     class Line:
-        prompt_tokens = completion_tokens = cached_tokens = requests = 1
-        group = ()
-
         @property
         def start(self):
             nonlocal looks
             looks += 1
             return 0
 
-    route._page(range(0, 60_000, 60), (), [Line() for _ in range(10)], has_more=False)
+    page = buckets.Page(range(0, 60_000, 60), has_more=False)
+    buckets.encoded(page, [Line() for _ in range(10)], lambda _: {})
     assert looks == 10
 
 
