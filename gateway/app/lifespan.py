@@ -112,10 +112,10 @@ async def serve(
         spool = spool_of(config, paths) if seat.is_alone else first_free_spool(config, paths, seat)
         gateway = build(config, paths, on_end=on_end, sink=spool, seat=seat)
         await _know_callers(gateway)
-        if gateway.budgets is not None:
-            await gateway.budgets.recount()
         if spool is not None and seat.is_alone:
             spool.open()
+        if gateway.budgets is not None:
+            await gateway.budgets.begin()
         _fit(gateway.guard, descriptors.raise_limit())
         if gateway.proxy.isolation is not None:
             gateway.proxy.isolation.prepare()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from config.paths import Paths
 from config.schema import Config
 from gateway.budgets import Budgets
 from gateway.fleet.catalog import Catalog
-from gateway.ledger import Ledger
+from gateway.ledger import Ledger, segments
 from gateway.ledger.clerk.clerk import Clerk
 from gateway.ledger.clerk.words import Task
 from gateway.ledger.cost import Price
@@ -20,6 +20,7 @@ from gateway.ledger.drain import Drain
 from gateway.ledger.ledger import Sink
 from gateway.ledger.places import Adoption, Make, first_free, is_shared
 from gateway.ledger.reconcile import Reconciler
+from gateway.ledger.records import Record
 from gateway.ledger.rows import Kept
 from gateway.ledger.spool import Spool
 from gateway.ledger.usage import DAY
@@ -120,4 +121,12 @@ def budgets_of(
         database,
         now=now,
         has_left=lambda: isinstance(sink, Spool) and bool(sink.previous),
+        left=lambda: _left(sink),
     )
+
+
+def _left(sink: Sink | None) -> Iterator[Record]:
+    """What earlier processes left in the spool. Raises `OSError`."""
+    if isinstance(sink, Spool):
+        for number in tuple(sink.previous):
+            yield from segments.read(sink.folder, number).records

@@ -13,6 +13,8 @@ from gateway.ledger.sql import SUMS
 from gateway.store import Database
 
 DAY = 86_400
+_AT_ONCE = 1000
+"""Parameters of one statement: databases take some thousands."""
 GROUPS = ("organisation", "team", "user", "key_id", "model")
 """What usage can be told apart by."""
 
@@ -66,6 +68,23 @@ async def answer(database: Database, question: Question) -> list[Line]:
             Line(int(row[0]), tuple(row[1 : 1 + size]), *(int(value) for value in row[1 + size :]))
             for row in rows
         ]
+
+
+async def known(database: Database, ids: Sequence[str]) -> frozenset[str]:
+    """Those of `ids` whose rows are there. Raises `StoreUnavailable`."""
+    found: set[str] = set()
+    for start in range(0, len(ids), _AT_ONCE):
+        part = ids[start : start + _AT_ONCE]
+        marks = ", ".join(f":id{number}" for number in range(len(part)))
+        async with database.read() as connection:
+            from sqlalchemy import text  # noqa: PLC0415 - loaded since the database is open
+
+            rows = await connection.execute(
+                text(f'SELECT id FROM "usage" WHERE id IN ({marks})'),  # noqa: S608 - names of parameters
+                {f"id{number}": each for number, each in enumerate(part)},
+            )
+            found.update(str(row[0]) for row in rows)
+    return frozenset(found)
 
 
 def _statement(question: Question) -> tuple[str, dict[str, object]]:

@@ -11,11 +11,12 @@ from config.schema import Config
 from gateway.allowances import allowances_of
 from gateway.budgets import Budgets
 from gateway.core.errors import StoreUnavailable
-from gateway.ratelimit.base import Calendar, Rule, Unit
+from gateway.ledger.records import unknown
+from gateway.ratelimit.base import Calendar, Rule, Taken, Unit
 from gateway.ratelimit.memory import MemoryCounters
 from gateway.store import Database, sqlite
 from tests.support.clock import Clock
-from tests.support.usage import AT, UsageStore, ended, who
+from tests.support.usage import AT, UsageStore, began, ended, who
 
 DAY = 86_400
 ALLOWANCES = allowances_of(
@@ -53,7 +54,7 @@ async def test_a_gateway_that_starts_knows_what_was_spent(tmp_path: Path) -> Non
         store = UsageStore(database, retention_days=90, daily_retention_days=800, now=lambda: AT)
         await store.add(ROWS)
         budgets = Budgets(ALLOWANCES, counters, database, now=lambda: AT, has_left=lambda: False)
-        assert await budgets.recount()
+        await budgets.begin()
         assert await budgets.recount()  # what is counted again is not counted twice
     finally:
         await database.close()
@@ -94,12 +95,12 @@ async def test_budgets_are_counted_until_what_a_killed_gateway_left_is_in_the_da
         budgets = Budgets(ALLOWANCES, counters, database, now=lambda: AT, has_left=lambda: next(looks))
         recount, counted = budgets.recount, 0
 
-        async def counting() -> bool:
+        async def counting(**how: bool) -> bool:
             nonlocal counted
             counted += 1
             if counted == 3:
                 await store.add(ROWS)
-            return await recount()
+            return await recount(**how)
 
         monkeypatch.setattr(budgets, "recount", counting)
         async with asyncio.timeout(30):
@@ -108,6 +109,78 @@ async def test_budgets_are_counted_until_what_a_killed_gateway_left_is_in_the_da
         await database.close()
     assert counted == 3
     assert left(counters, "team:a|tokens|day", Unit.TOKENS, 1000, Calendar.DAY) == 1000 - 30
+
+
+TEAM = ("team:a|tokens|day", Unit.TOKENS, 100_000, Calendar.DAY)
+ROOMY = allowances_of(
+    Config.model_validate(
+        {
+            "limits": {
+                "default": {"team": {"tokens_per_day": 100_000}},
+                "models": {"m": {"context": 4000}},
+            }
+        }
+    )
+)
+KILLED = [
+    began("1", who=who("a")),
+    ended("1", who=who("a")),
+    began("2", who=who("a")),
+    ended("2", who=who("a")),
+    began("open", who=who("a"), most_tokens=100),
+    began("endless", who=who("a"), most_tokens=0),
+    began("former", who=who("a"), at=AT - DAY),
+]
+"""What a killed gateway left: two that ended, of which the first is in the database too, and those that did not."""
+RESERVED = 2 * (11 * 4 + 512) + 100 + 4000
+
+
+async def test_what_a_killed_gateway_had_reserved_is_counted_until_its_records_are_there(
+    tmp_path: Path,
+) -> None:
+    database = Database(sqlite(tmp_path / "usage.db"))
+    counters = MemoryCounters(clock=Clock(), wall=lambda: AT)
+    store = UsageStore(database, retention_days=90, daily_retention_days=800, now=lambda: AT)
+    budgets = Budgets(ROOMY, counters, database, now=lambda: AT, has_left=lambda: True, left=lambda: KILLED)
+    try:
+        await store.add([ended("1", who=who("a"))])
+        await budgets.begin()
+        assert left(counters, *TEAM) == 100_000 - 30 - RESERVED
+        taken = counters.take([Rule(*TEAM)], [500], None)
+        assert isinstance(taken, Taken)
+        await budgets.recount()
+        assert left(counters, *TEAM) == 100_000 - 30 - RESERVED - 500  # nothing twice
+        lost = [unknown(each, 7) for each in (KILLED[4], KILLED[5])]
+        await store.add([ended("2", who=who("a")), *lost])
+        await budgets.recount(is_last=True)
+    finally:
+        await database.close()
+    assert left(counters, *TEAM) == 100_000 - 30 - 2 * 17 - 500
+
+
+async def test_what_was_spent_before_counts_beside_what_was_taken_since(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The database is away at the start, and there later."""
+    database = Database(sqlite(tmp_path / "usage.db"))
+    counters = MemoryCounters(clock=Clock(), wall=lambda: AT)
+    store = UsageStore(database, retention_days=90, daily_retention_days=800, now=lambda: AT)
+    budgets = Budgets(ROOMY, counters, database, now=lambda: AT, has_left=lambda: False)
+
+    async def fails(*_: object) -> None:
+        raise StoreUnavailable("no")
+
+    try:
+        await store.add([ended("1", who=who("a"))])
+        with monkeypatch.context() as away:
+            away.setattr("gateway.budgets.answer", fails)
+            await budgets.begin()
+        assert isinstance(counters.take([Rule(*TEAM)], [500], None), Taken)
+        await store.add([ended("own", who=who("a"), at=AT + 5)])  # of this process, which counts it itself
+        assert await budgets.recount()
+    finally:
+        await database.close()
+    assert left(counters, *TEAM) == 100_000 - 15 - 500
 
 
 def test_only_limits_on_days_and_months_are_budgets() -> None:
