@@ -14,9 +14,10 @@ from gateway.allowances import allowances_of
 from gateway.core.call import Call, Principal
 from gateway.core.errors import ExceedsLimit, LimitsUnavailable, QuotaExceeded, RateLimited
 from gateway.core.outcome import Usage
+from gateway.openai.shapes import MOST_TOKENS, UsageShape
 from gateway.ratelimit import demand
 from gateway.ratelimit.allowance import FREE, Prices
-from gateway.ratelimit.base import Calendar, Rule, Unavailable, Unit
+from gateway.ratelimit.base import Calendar, Rule, Taken, Unavailable, Unit
 from gateway.ratelimit.headers import duration
 from gateway.ratelimit.limiter import Limiter
 from gateway.ratelimit.memory import MemoryCounters
@@ -204,6 +205,25 @@ def test_what_was_used_within_the_bounds_never_costs_more_than_what_was_taken(
 def test_an_engine_that_counts_below_zero_gives_nobody_credit() -> None:
     assert demand.used(Usage(-5, -7, -1), Prices(1000, 1000, 1000)) == (1, 0, 0, 0, 0, 0)
     assert demand.used(Usage(10, 0, 50), Prices(3000, 1000, 0))[demand.COST] == 10
+
+
+@pytest.mark.parametrize(
+    ("said", "counted"),
+    [
+        (UsageShape(-(10**30), -1), 0),
+        (UsageShape(10**30, -(10**30)), MOST_TOKENS),
+        (UsageShape(10**30, 10**30), 2 * MOST_TOKENS),
+    ],
+)
+def test_whatever_an_engine_says_was_used_a_budget_counts_within_bounds(
+    said: UsageShape, counted: int
+) -> None:
+    limit = 4 * MOST_TOKENS
+    limiter = limiter_of(models={"m": {"tokens_per_day": limit}})
+    reserve(limiter).settle(said.value())
+    taken = limiter._counters.take([Rule("model:m|tokens|day", Unit.TOKENS, limit, Calendar.DAY)], [0], None)
+    assert isinstance(taken, Taken)
+    assert taken.left == [limit - counted]
 
 
 # --- what callers are told
