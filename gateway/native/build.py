@@ -10,6 +10,7 @@ import shutil
 import sys
 import sysconfig
 import tempfile
+from contextlib import chdir
 from pathlib import Path
 
 from gateway.native import BUILT, DIGEST, GROUP, MODULES, ROOT, digest, is_current, source_of
@@ -35,30 +36,30 @@ def compile_into(built: Path) -> None:
     made_from = digest()
     with tempfile.TemporaryDirectory(prefix="cascadia-native-") as name:
         folder = Path(name)
-        os.chdir(ROOT)  # mypyc names modules by their path from here
-        extensions = mypycify(
-            [
-                "--config-file=",
-                "--follow-imports=silent",
-                "--ignore-missing-imports",
-                *(str(source_of(module).relative_to(ROOT)) for module in MODULES),
-            ],
-            opt_level=_OPTIMISED,
-            debug_level="0",
-            group_name=GROUP,
-            target_dir=str(folder / "c"),
-        )
-        os.chdir(folder)  # and setuptools reads the project it finds
-        setup(
-            name=GROUP,
-            ext_modules=extensions,
-            script_args=[
-                "--quiet",
-                "build_ext",
-                f"--build-lib={folder / 'lib'}",
-                f"--build-temp={folder / 'objects'}",
-            ],
-        )
+        with chdir(ROOT):  # mypyc names modules by their path from here
+            extensions = mypycify(
+                [
+                    "--config-file=",
+                    "--follow-imports=silent",
+                    "--ignore-missing-imports",
+                    *(str(source_of(module).relative_to(ROOT)) for module in MODULES),
+                ],
+                opt_level=_OPTIMISED,
+                debug_level="0",
+                group_name=GROUP,
+                target_dir=str(folder / "c"),
+            )
+        with chdir(folder):  # and setuptools reads the project it finds
+            setup(
+                name=GROUP,
+                ext_modules=extensions,
+                script_args=[
+                    "--quiet",
+                    "build_ext",
+                    f"--build-lib={folder / 'lib'}",
+                    f"--build-temp={folder / 'objects'}",
+                ],
+            )
         (folder / "lib" / DIGEST).write_text(made_from)
         shutil.rmtree(built, ignore_errors=True)
         shutil.copytree(folder / "lib", built)
