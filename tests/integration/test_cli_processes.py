@@ -322,8 +322,10 @@ def test_an_interrupted_verb_ends_with_130(cascadia):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         process = cascadia.start("models", "--url", f"http://127.0.0.1:{silent.getsockname()[1]}")
         silent.settimeout(PATIENCE)
-        connection, _ = silent.accept()  # it waits for an answer now
+        connection, _ = silent.accept()
         with connection:
+            connection.settimeout(PATIENCE)
+            assert connection.recv(1)  # its request is sent: it waits for an answer now
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=PATIENCE) == 130
     assert last_line(process.err.read_text()) == "interrupted"

@@ -40,6 +40,8 @@ class Reader:
 
     product: Product
     stream: bool
+    start: threading.Barrier | None = None
+    """Met before it asks: an engine that runs one request in quick steps may take no other for many seconds."""
     text: str = ""
     finishes: list[str] = field(default_factory=list)
     error: Exception | None = None
@@ -52,6 +54,8 @@ class Reader:
     def _read(self) -> None:
         try:
             with self.product.sdk() as client:
+                if self.start is not None:
+                    self.start.wait(END_SECONDS)
                 self._ask(client)
         except openai.OpenAIError as error:
             self.error = error
@@ -72,11 +76,13 @@ class Reader:
 
 
 @contextmanager
-def raw_stream(product: Product) -> Iterator[httpx.Response]:
-    """A stream as bytes, its first event read."""
+def raw_stream(product: Product, start: threading.Barrier) -> Iterator[httpx.Response]:
+    """A stream as bytes, its first event read. It begins with the others that meet at `start`."""
     body = {"model": "tiny", "messages": QUESTION, "stream": True, **LONG}
-    with product.client() as client, client.stream("POST", "/chat/completions", json=body) as response:
-        yield response
+    with product.client() as client:
+        start.wait(END_SECONDS)
+        with client.stream("POST", "/chat/completions", json=body) as response:
+            yield response
 
 
 def rest_of(response: httpx.Response) -> bytes:
@@ -119,8 +125,9 @@ def test_a_killed_engine_process_is_told_and_replaced(
     segments = shared_memory_of(former)
     assert segments, "the engine was seen to hold shared memory: has that changed?"
     [target] = [process for process in former if VICTIMS[victim](process, former[0].pid)]
-    streams = [Reader(product, stream=True) for _ in range(STREAMS)]
-    with raw_stream(product) as raw:
+    start = threading.Barrier(STREAMS + 1)
+    streams = [Reader(product, stream=True, start=start) for _ in range(STREAMS)]
+    with raw_stream(product, start) as raw:
         wait_until_running(product, CHOICES * (STREAMS + 1))
         product.until(lambda: all(stream.text for stream in streams), seconds=END_SECONDS)
         # Last: an engine that runs a plain request in quick steps may take no other for many seconds.
@@ -140,7 +147,9 @@ def test_a_killed_engine_process_is_told_and_replaced(
         assert not stream.finishes
     plain.join()
     assert isinstance(plain.error, openai.InternalServerError)
-    assert (plain.error.status_code, plain.error.code) == (502, "upstream_lost")
+    assert plain.error.status_code == 502
+    # On a kept connection that was closed without a byte it is sent once more, to nobody by then.
+    assert plain.error.code in {"upstream_lost", "upstream_unreachable"}
     assert plain.error.response.headers["x-should-retry"] == "false"
     slowest = max(reader.ended_at for reader in (*streams, plain)) - killed_at
     figure(f"{victim} killed → all streams told", f"{slowest:.2f} s")
