@@ -75,6 +75,8 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """A whole answer is held until it is complete; a longer one must be streamed."""
 MOST_ATTEMPTS = 8
 """Former attempts that are remembered, the last ones: a busy engine may turn a call away many times."""
+STALE_SECONDS = 1.0
+"""How soon after a request a kept connection breaks that its engine had closed before. Later, the engine had the request."""
 _LAST_CHUNK_SECONDS = 1.0
 """How long after `[DONE]` the engine may take to end its answer before the client's is ended without it."""
 _CLIENT_CLOSED_REQUEST = 499
@@ -473,8 +475,12 @@ class Exchange:
         self._sending = None
         if self._is_complete():
             self._complete(b"")
-        else:
-            self._fault(FAULT_OF[loss])
+            return
+        fault, dispatched_at = FAULT_OF[loss], self._dispatched_at
+        if fault is Fault.STALE and dispatched_at is not None:
+            is_late = self._proxy.clock() - dispatched_at > STALE_SECONDS
+            fault = Fault.LOST if is_late else fault
+        self._fault(fault)
 
     def tick(self, now: float) -> None:
         """Time has passed: end what has waited too long. Waiting in the queue is bounded by the queue."""

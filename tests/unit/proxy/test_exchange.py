@@ -29,7 +29,7 @@ from gateway.openai.envelope import upstream_body
 from gateway.openai.operations import CHAT
 from gateway.openai.structure import LARGE_BYTES
 from gateway.proxy.client import Headers, Part
-from gateway.proxy.exchange import MOST_ATTEMPTS, Exchange
+from gateway.proxy.exchange import MOST_ATTEMPTS, STALE_SECONDS, Exchange
 from gateway.proxy.fallback import MOST_ENGINES
 from gateway.proxy.proxy import Proxy, Timeouts
 from gateway.proxy.retry import MAX_DISPATCHES
@@ -434,6 +434,16 @@ def test_a_stale_connection_is_replaced_on_the_same_replica_without_counting(wor
     moved.over().upstream_lost(Loss.LOST)
     assert world.ends[0].attempts == 2
     assert world.in_flight() == 0
+
+
+def test_a_kept_connection_that_breaks_late_was_not_stale(world) -> None:
+    client, sending = asked(world, stream=False)
+    world.clock.advance(STALE_SECONDS + 0.1)
+    sending.over().upstream_lost(Loss.STALE)
+    assert world.transport.sendings[-1].replica != sending.replica
+    world.transport.sendings[-1].over().upstream_lost(Loss.LOST)
+    assert world.ends[0].attempts == 2
+    assert b"upstream_lost" in client.sent
 
 
 def test_events_after_the_end_do_nothing(world) -> None:
