@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address, ip_network
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator
 
@@ -40,16 +40,20 @@ def _listen(value: str) -> str:
     return value
 
 
-def _upstream_url(value: str) -> str:
-    if value.startswith("unix:/"):
-        return value
+def _split(value: str, expected: str) -> SplitResult:
+    """The parts of a URL. Raises `ValueError`, naming what was `expected`, when its port is none."""
     try:
         parts = urlsplit(value)
         _ = parts.port
     except ValueError:
-        raise ValueError(
-            "expected http://HOST[:PORT] or unix:/absolute/path: the port is not a number"
-        ) from None
+        raise ValueError(f"expected {expected}: the port is not a number") from None
+    return parts
+
+
+def _upstream_url(value: str) -> str:
+    if value.startswith("unix:/"):
+        return value
+    parts = _split(value, "http://HOST[:PORT] or unix:/absolute/path")
     if parts.scheme != "http" or not parts.hostname:
         raise ValueError("expected http://HOST[:PORT] or unix:/absolute/path")
     if parts.username or parts.password or parts.query or parts.fragment:
@@ -60,25 +64,17 @@ def _upstream_url(value: str) -> str:
 
 
 def _socket_address(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        port = parts.port
-    except ValueError:
-        raise ValueError(
-            "expected ipc:///absolute/path or tcp://HOST:PORT: the port is not a number"
-        ) from None
-    is_tcp = parts.scheme == "tcp" and parts.hostname and port and parts.hostname != "*" and not parts.path
+    parts = _split(value, "ipc:///absolute/path or tcp://HOST:PORT")
+    is_tcp = (
+        parts.scheme == "tcp" and parts.hostname and parts.port and parts.hostname != "*" and not parts.path
+    )
     if not (value.startswith("ipc:///") or is_tcp):
         raise ValueError("expected ipc:///absolute/path or tcp://HOST:PORT")
     return value
 
 
 def _redis_url(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        _ = parts.port
-    except ValueError:
-        raise ValueError("expected redis://HOST[:PORT][/DB]: the port is not a number") from None
+    parts = _split(value, "redis://HOST[:PORT][/DB]")
     if parts.scheme not in {"redis", "rediss", "unix"} or not (parts.hostname or parts.scheme == "unix"):
         raise ValueError("expected redis://HOST[:PORT][/DB], rediss://HOST[:PORT][/DB] or unix:///path")
     if parts.password:
@@ -123,11 +119,7 @@ def _media_host(value: str) -> str:
 
 
 def _issuer_url(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        _ = parts.port
-    except ValueError:
-        raise ValueError("expected https://HOST[:PORT]/PATH: the port is not a number") from None
+    parts = _split(value, "https://HOST[:PORT]/PATH")
     is_local = parts.scheme == "http" and parts.hostname and is_loopback(f"{parts.hostname}:0")
     if not (parts.hostname and (parts.scheme == "https" or is_local)) or parts.username or parts.password:
         raise ValueError("expected https://HOST[:PORT]/PATH; http only on this machine")

@@ -67,7 +67,7 @@ class Session(msgspec.Struct, frozen=True):
     seen: tuple[Identity, ...] = ()
 
     def members(self) -> tuple[Identity, ...]:
-        """Every live process of this session, the leader included; empty when the session is no longer ours."""
+        """Every live process with this leader, itself included; empty when its process id is no longer ours."""
         leader = identify(self.leader.pid)
         if leader is not None and leader != self.leader:
             return ()
@@ -76,7 +76,7 @@ class Session(msgspec.Struct, frozen=True):
         return tuple(_in_session(self.leader.pid))
 
     def look(self) -> Session:
-        """This session with the members that it has now; none left, or no longer ours: `seen` is empty."""
+        """The same leader with the processes that it has now; none left, or no longer ours: `seen` is empty."""
         return Session(self.leader, self.members())
 
     def look_after_exit(self) -> Session:

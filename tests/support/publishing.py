@@ -112,7 +112,7 @@ class _Side(asyncio.Protocol):
         self.transport.write(data)  # type: ignore[attr-defined]  # of a stream
 
     def receive(self, frames: tuple[bytes, ...]) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each of the two sides below has its own
 
 
 class _Events(_Side):
