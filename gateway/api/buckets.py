@@ -76,6 +76,19 @@ def named(request: Request, names: Iterable[str], given: Mapping[str, Any]) -> d
     return found
 
 
+def each_once(*lists: Sequence[str] | None) -> tuple[str, ...]:
+    """What the lists hold together, in order."""
+    return tuple(dict.fromkeys(name for names in lists for name in names or ()))
+
+
+def grouped(groups: Iterable[str], by: Sequence[str], line: Line) -> dict[str, str | None]:
+    """All `groups` of a result: what `line` has for those it was grouped `by`, nothing for the others."""
+    return {
+        **dict.fromkeys(groups),
+        **{name: value or None for name, value in zip(by, line.group, strict=True)},
+    }
+
+
 async def lines_of(
     database: Database,
     principal: Principal,

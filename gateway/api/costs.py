@@ -10,7 +10,18 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
-from gateway.api.buckets import Many, PageName, Time, asker_of, lines_of, named, page_of, response_of
+from gateway.api.buckets import (
+    Many,
+    PageName,
+    Time,
+    asker_of,
+    each_once,
+    grouped,
+    lines_of,
+    named,
+    page_of,
+    response_of,
+)
 from gateway.auth.base import Authenticator
 from gateway.core.errors import InvalidRequest
 from gateway.ledger.usage import DAY, Line
@@ -47,7 +58,7 @@ def router(database: Database, authenticator: Authenticator, *, now: Callable[[]
         if limit > _MOST:
             raise InvalidRequest(f"At most {_MOST} buckets at once.", param="limit")
         found = page_of(start_time, int(now()) + 1 if end_time is None else end_time, DAY, limit, page)
-        by = tuple(dict.fromkeys([*(group_by or ()), *(more_group_by or ())]))
+        by = each_once(group_by, more_group_by)
         given = {"project_ids": project_ids, "api_key_ids": api_key_ids, "line_items": line_items}
         lines = await lines_of(
             database,
@@ -66,6 +77,5 @@ def _result(by: tuple[str, ...], line: Line) -> dict[str, Any]:
     return {
         "object": "organization.costs.result",
         "amount": {"value": line.cost / _MILLION, "currency": None},
-        **dict.fromkeys(_GROUPS),
-        **{name: value or None for name, value in zip(by, line.group, strict=True)},
+        **grouped(_GROUPS, by, line),
     }

@@ -7,7 +7,18 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
-from gateway.api.buckets import Many, PageName, Time, asker_of, lines_of, named, page_of, response_of
+from gateway.api.buckets import (
+    Many,
+    PageName,
+    Time,
+    asker_of,
+    each_once,
+    grouped,
+    lines_of,
+    named,
+    page_of,
+    response_of,
+)
 from gateway.auth.base import Authenticator
 from gateway.core.errors import InvalidRequest
 from gateway.ledger.usage import Line
@@ -47,7 +58,7 @@ def router(database: Database, authenticator: Authenticator, *, now: Callable[[]
             raise InvalidRequest(f"At most {most} buckets of {bucket_width} at once.", param="limit")
         end = int(now()) + 1 if end_time is None else end_time
         found = page_of(start_time, end, _WIDTHS[bucket_width], limit or usual, page)
-        by = tuple(dict.fromkeys([*(group_by or ()), *(more_group_by or ())]))
+        by = each_once(group_by, more_group_by)
         given = {
             "project_ids": project_ids,
             "user_ids": user_ids,
@@ -74,7 +85,6 @@ def _result(by: tuple[str, ...], line: Line) -> dict[str, Any]:
         "output_tokens": line.completion_tokens,
         "input_cached_tokens": line.cached_tokens,
         "num_model_requests": line.requests,
-        **dict.fromkeys(_GROUPS),
-        **{name: value or None for name, value in zip(by, line.group, strict=True)},
+        **grouped(_GROUPS, by, line),
         "batch": None,
     }
